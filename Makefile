@@ -1,0 +1,54 @@
+# Every task of the project is a target here; CI runs targets only.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PROVIDER ?=
+PORT ?= 1975
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list every target
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## virtual environment with everything, pinned by requirements.lock
+
+.PHONY: run
+run: $(STAMP) ## start the gateway (no file: built-in demo upstream; FILE=..., PORT=...)
+	@$(BIN)/aigw run $(FILE) $(if $(FILE),,--port $(PORT))
+
+.PHONY: lock
+lock: ## resolve dependencies again and write requirements.lock
+	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
+	  --no-annotate --no-header --allow-unsafe --extra dev -o requirements.lock pyproject.toml
+
+.PHONY: format
+format: $(STAMP) ## format the code and sort imports
+	@$(BIN)/ruff format . && $(BIN)/ruff check --quiet --fix .
+
+.PHONY: check
+check: check-format check-lint check-types check-layers check-generated ## everything that reads the code without running it
+
+.PHONY: check-format
+check-format: $(STAMP) ## formatting
+	@$(BIN)/ruff format --check --quiet . && echo "format: ok"
+
+.PHONY: check-lint
+check-lint: $(STAMP) ## ruff
+	@$(BIN)/ruff check --quiet . && echo "lint: ok"
+
+.PHONY: check-types
+check-types: $(STAMP) ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: check-layers
+check-layers: $(STAMP) ## import-linter (.importlinter)
+	@$(BIN)/lint-imports --no-cache

@@ -1,0 +1,117 @@
+"""The one door to JSON: msgspec, with the edits that keep a client's bytes as they are.
+
+Everything that reads or writes JSON in filters/ goes through here, so that the codec can be replaced, and so that
+syntax, UTF-8 and nesting depth are checked once, at the door (`members`). `Raw` is a piece of JSON text that is carried along
+without being parsed.
+
+Texts of `JsonError` name positions and types, never content.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+Raw = msgspec.Raw
+T = TypeVar("T")
+
+_WHITE: Final = re.compile(rb"[ \t\r\n]*")
+_KEY: Final = re.compile(rb'[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+
+
+class JsonError(ValueError):
+    """The text is not JSON, or not of the type asked for."""
+
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+_encoder = msgspec.json.Encoder()
+
+
+def members(body: bytes) -> dict[str, Raw]:
+    """Top-level members of a JSON object, values unparsed, in the order of the text (the last of duplicates wins).
+
+    Checks syntax and UTF-8 of the whole text. Raises JsonError, also for nesting beyond the interpreter's recursion
+    limit (about 1,000 levels).
+    """
+    try:
+        body.decode()  # msgspec does not look inside strings that it only skips
+        return _members.decode(body)
+    except UnicodeDecodeError as exc:
+        raise JsonError(f"invalid UTF-8 (byte {exc.start})") from exc
+    except RecursionError as exc:
+        raise JsonError("nested too deeply") from exc
+    except msgspec.MsgspecError as exc:
+        raise JsonError(str(exc)) from exc
+
+
+def decode(text: bytes | Raw, type_: type[T]) -> T:
+    """`text` as `type_`. For a type that is used per request, build a `decoder` once instead. Raises JsonError."""
+    return decoder(type_)(text)
+
+
+class decoder(Generic[T]):  # noqa: N801  used like a function
+    """`decoder(T)(text) -> T`, raising JsonError with the path of the offending member."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, type_: type[T]) -> None:
+        self._decoder = msgspec.json.Decoder(type_)
+
+    def __call__(self, text: bytes | Raw) -> T:
+        try:
+            return self._decoder.decode(text)
+        except RecursionError as exc:
+            raise JsonError("nested too deeply") from exc
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise JsonError(str(exc)) from exc
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON, UTF-8 literal, members in insertion order; `Raw` members go out as they came."""
+    return _encoder.encode(value)
+
+
+def is_null(raw: Raw | None) -> bool:
+    """True for a member that is absent or JSON null."""
+    return raw is None or bytes(raw) == b"null"
+
+
+def replace_member(body: bytes, parsed: Mapping[str, Raw], name: str, value: bytes) -> bytes:
+    """`body` with the value of top-level member `name` replaced by the JSON text `value`, every other byte kept.
+
+    `parsed` is `members(body)`. An absent member is appended as the last one. A body that names a member twice is
+    written anew instead, so that no receiver can pick the other value. Linear in the number of members: values are stepped over
+    by their length, not read.
+    """
+    if name not in parsed:
+        end = body.rindex(b"}")
+        comma = b"," if parsed else b""
+        return b"".join((body[:end], comma, encode(name), b":", value, body[end:]))
+    span = _value_span(body, parsed, name)
+    if span is None:
+        return encode({**parsed, name: Raw(value)})
+    start, end = span
+    return b"".join((body[:start], value, body[end:]))
+
+
+def _value_span(body: bytes, parsed: Mapping[str, Raw], name: str) -> tuple[int, int] | None:
+    """Where the value of `name` stands in `body`; None when the text holds a member twice."""
+    found = None
+    position = body.index(b"{")
+    for member, raw in parsed.items():
+        key = _KEY.match(body, position)  # `{` or `,`, white space, the key, a colon
+        if key is None or decode(key[1], str) != member:
+            return None
+        start = key.end()
+        position = start + len(memoryview(raw))
+        if member == name:
+            found = (start, position)
+        position = _skip_white(body, position)
+    return found if body[position : position + 1] == b"}" else None
+
+
+def _skip_white(body: bytes, position: int) -> int:
+    white = _WHITE.match(body, position)
+    assert white is not None  # matches the empty string too
+    return white.end()
