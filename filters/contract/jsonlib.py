@@ -1,8 +1,8 @@
 """The one door to JSON: msgspec, with the edits that keep a client's bytes as they are.
 
 Everything that reads or writes JSON in filters/ goes through here, so that the codec can be replaced, and so that
-syntax, UTF-8 and nesting depth are checked once, at the door (`members`). `Raw` is a piece of JSON text that is carried along
-without being parsed.
+syntax, UTF-8 and nesting depth are checked once, at the door (`members`). `Raw` is a piece of JSON text that is carried
+along without being parsed.
 
 Texts of `JsonError` name positions and types, never content.
 """
@@ -81,8 +81,8 @@ def replace_member(body: bytes, parsed: Mapping[str, Raw], name: str, value: byt
     """`body` with the value of top-level member `name` replaced by the JSON text `value`, every other byte kept.
 
     `parsed` is `members(body)`. An absent member is appended as the last one. A body that names a member twice is
-    written anew instead, so that no receiver can pick the other value. Linear in the number of members: values are stepped over
-    by their length, not read.
+    written anew instead, so that no receiver can pick the other value. Linear in the number of members: values are
+    stepped over by their length, not read.
     """
     if name not in parsed:
         end = body.rindex(b"}")

@@ -1,8 +1,8 @@
 """What happens in a streamed chat answer, whatever the provider: the one vocabulary between decoders and encoders.
 
-A dialect's decoder turns its provider's frames into these, a client format's encoder turns them into its own. Order of a
-well-formed answer: MessageStart, then blocks, Finish, UsageReport (any number of times, anywhere), End. Indexes of tool
-calls count the tools of the answer from 0.
+A dialect's decoder turns its provider's frames into these, a client format's encoder turns them into its own. Order of
+a well-formed answer: MessageStart, then blocks, Finish, UsageReport (any number of times, anywhere), End. Indexes of
+tool calls count the tools of the answer from 0.
 """
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ class ReasoningDelta(Struct, frozen=True):
 
 
 class ReasoningBlock(Struct, frozen=True):
-    """A thinking block is complete: its whole text and signature, as the provider wants them echoed in the next turn."""
+    """A thinking block is complete: its whole text and signature, as the provider wants them echoed next turn."""
 
     text: str
     signature: str
