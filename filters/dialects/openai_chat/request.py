@@ -1,9 +1,9 @@
 """The OpenAI chat completion request, as far as a translating provider reads it.
 
-Passed-through requests never come here: they are validated by their provider. Every struct has all members optional and
-ignores the ones it does not know; `read` says which those were, so that a mapping can refuse or report them. Unions stay
-`Raw` until a mapping asks for the reading that fits (`text_or_parts`, …). Source: OpenAI API reference, "Create chat
-completion"; gateway extensions (`thinking`, `cache_control`, `thinking_blocks`) as in the translation chapter §2.
+Passed-through requests never come here: they are validated by their provider. Every struct has all members optional
+and ignores the ones it does not know; `unread_members` says which those were, so that a mapping can report them. Unions
+stay `Raw` until a mapping asks for the reading that fits (`text_or_parts`, …). Source: OpenAI API reference, "Create
+chat completion"; gateway extensions (`thinking`, `cache_control`, `thinking_blocks`) as in the translation chapter §2.
 """
 
 from collections.abc import Iterable, Mapping
