@@ -1,0 +1,317 @@
+"""What every resource model is built from: strictness, defaults, and rules that stand beside the fields.
+
+The offline verdict on an object equals the API server's: unknown fields are errors (strict field validation), null
+members are dropped before defaulting, schema constraints come first, and the CEL rules of an object are evaluated only
+when its own schema holds. Models are frozen; field names are snake_case here and camelCase on the wire.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+
+from filters.contract import jsonlib
+
+GROUP_PATTERN: Final = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+KIND_PATTERN: Final = r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
+KIND_OR_EMPTY_PATTERN: Final = r"^$|^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
+DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+HOSTNAME_PATTERN: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$"
+QUANTITY_PATTERN: Final = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
+
+Group = Annotated[str, Field(max_length=253, pattern=GROUP_PATTERN)]
+Kind = Annotated[str, Field(min_length=1, max_length=63, pattern=KIND_PATTERN)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
+Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
+SectionName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME_PATTERN)]
+Hostname = Annotated[str, Field(min_length=1, max_length=253, pattern=HOSTNAME_PATTERN)]
+PreciseHostname = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME_PATTERN)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN)]
+HeaderName = Annotated[str, Field(min_length=1, max_length=256, pattern=HEADER_NAME_PATTERN)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN)] | int
+HttpStatus = Annotated[int, Field(ge=100, le=599)]
+
+_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)")
+_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_QUANTITY_PARTS: Final = re.compile(r"^([+-]?[0-9.]+)(.*)$")
+_MULTIPLIERS: Final = {
+    "": 1,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "P": 10**15,
+    "E": 10**18,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+    "Pi": 2**50,
+    "Ei": 2**60,
+}
+
+
+def seconds(duration: str) -> float:
+    """`1h30m` as seconds. `duration` matches DURATION_PATTERN already."""
+    return sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
+
+
+def quantity(text: str | int) -> int:
+    """`50Mi` as a whole number. Raises ValueError for fractions of a unit and exponents (no field here wants them)."""
+    if isinstance(text, int):
+        return text
+    parts = _QUANTITY_PARTS.match(text)
+    if parts is None or parts[2] not in _MULTIPLIERS:
+        raise ValueError(f"{text!r} is not a quantity such as 50Mi")
+    return int(float(parts[1]) * _MULTIPLIERS[parts[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL rule: the text that goes into the CRD, the message, and the same test in Python for offline use.
+
+    As `Annotated` metadata it applies to one field (`x-kubernetes-validations` of that field's schema); in a model's
+    `cel_rules` it applies to the object.
+    """
+
+    id: str
+    cel: str
+    message: str
+    holds: Callable[[Any], bool]
+
+    def check(self, value: Any) -> Any:
+        if not self.holds(value):
+            raise PydanticCustomError("cel", "{text}", {"text": self.message})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+@dataclass(frozen=True, slots=True)
+class ListKey:
+    """A list whose items are unique: by one member (map list, `key`), or as they are (set list, no key)."""
+
+    key: str = ""
+
+    def check(self, items: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        seen = set()
+        for item in items or ():
+            value = getattr(item, self.key) if self.key else item
+            if value in seen:
+                raise PydanticCustomError("duplicate", "Duplicate value: {value}", {"value": f'"{value}"'})
+            seen.add(value)
+        return items
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+class Model(BaseModel):
+    """Any part of a resource."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = ()
+    min_properties: ClassVar[int] = 0
+    max_properties: ClassVar[int | None] = None
+
+    @model_validator(mode="after")
+    def _own_rules(self) -> Self:
+        size = len(self.model_fields_set)
+        if size < self.min_properties:
+            raise PydanticCustomError(
+                "properties", "should have at least {limit} properties", {"limit": self.min_properties}
+            )
+        if self.max_properties is not None and size > self.max_properties:
+            raise PydanticCustomError(
+                "properties",
+                "Too many: {size}: must have at most {limit} items",
+                {"size": size, "limit": self.max_properties},
+            )
+        broken = [rule.message for rule in self.cel_rules if not rule.holds(self)]
+        if broken:
+            raise PydanticCustomError("cel", "{text}", {"text": "; ".join(broken)})
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """The object as it is written: camelCase; absent and empty members left out."""
+        members: dict[str, Any] = _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return members
+
+
+def _without_empty(value: Any) -> Any:
+    match value:
+        case dict():
+            members = ((name, _without_empty(member)) for name, member in value.items())
+            return {name: member for name, member in members if member not in ({}, [])}
+        case list():
+            return [_without_empty(item) for item in value]
+        case _:
+            return value
+
+
+class OwnerReference(Model):
+    api_version: str
+    kind: str
+    name: str
+    uid: str = ""
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class ObjectMeta(Model):
+    """Of the server's own members, the ones that a dumped object may carry are accepted and mostly ignored."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME_PATTERN)]
+    namespace: Namespace = "default"
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: AwareDatetime | None = None
+    deletion_timestamp: AwareDatetime | None = None
+    deletion_grace_period_seconds: int | None = None
+    generation: int | None = None
+    resource_version: str | None = None
+    uid: str | None = None
+    self_link: str | None = None
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+    managed_fields: tuple[dict[str, Any], ...] = ()
+
+
+class Object(Model):
+    """A whole resource. Subclasses fix `api_version` and `kind` and add `spec`."""
+
+    namespaced: ClassVar[bool] = True
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """Empty for kinds without one."""
+        return self.metadata.namespace if self.namespaced else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a document is not an object of its kind."""
+
+    field: str
+    """`spec.rules[0].backendRefs[1].name`"""
+    message: str
+    unknown_field: bool = False
+
+
+class InvalidObject(ValueError):
+    """The document does not fit its kind; `problems` are in the order of the fields."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+        self.problems = problems
+
+
+def parse(model: type[Object], document: Mapping[str, Any]) -> Object:
+    """The object in `document`, defaulted and checked as the API server would. `status` is ignored.
+
+    Raises InvalidObject with everything that is wrong.
+    """
+    wanted = {key: value for key, value in document.items() if key != "status"}
+    try:
+        # Through JSON: strict mode then knows arrays and date texts, and YAML's own types cannot slip in.
+        return model.model_validate_json(jsonlib.encode(_without_nulls(wanted)))
+    except ValidationError as exc:
+        raise InvalidObject(_problems(exc.errors(include_url=False, include_input=False))) from None
+
+
+def _without_nulls(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(key): _without_nulls(member) for key, member in value.items() if member is not None}
+        case list():
+            return [_without_nulls(item) for item in value]
+        case _:
+            return value
+
+
+_TEXTS: Final[dict[str, str]] = {
+    "missing": "Required value",
+    "extra_forbidden": "unknown field",
+    "string_type": "must be a string",
+    "string_too_short": "should be at least {min_length} chars long",
+    "string_too_long": "may not be more than {max_length} characters",
+    "string_pattern_mismatch": "should match '{pattern}'",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "bool_type": "must be a boolean",
+    "tuple_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "literal_error": "Unsupported value: supported values: {expected}",
+    "greater_than_equal": "should be greater than or equal to {ge}",
+    "less_than_equal": "should be less than or equal to {le}",
+    "too_short": "should have at least {min_length} items",
+    "too_long": "Too many: must have at most {max_length} items",
+    "datetime_from_date_parsing": "must be a date and time such as 2026-01-02T03:04:05Z",
+    "datetime_parsing": "must be a date and time such as 2026-01-02T03:04:05Z",
+    "timezone_aware": "must be a date and time with a time zone, such as 2026-01-02T03:04:05Z",
+}
+
+
+def _problems(errors: list[ErrorDetails]) -> tuple[Problem, ...]:
+    # A list with a bad item is also reported as too short, because the item does not count.
+    paths = [error["loc"] for error in errors]
+    real = (
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(len(path) > len(error["loc"]) and path[: len(error["loc"])] == error["loc"] for path in paths)
+    )
+    return tuple(dict.fromkeys(_problem(error) for error in real))
+
+
+def _problem(error: ErrorDetails) -> Problem:
+    path = ""
+    for step in error["loc"]:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith(("constrained-", "function-")) and step not in ("str", "int"):
+            path += f".{step}" if path else step
+    text = _TEXTS.get(error["type"])
+    message = text.format(**error.get("ctx", {})) if text else error["msg"]
+    return Problem(path, message, unknown_field=error["type"] == "extra_forbidden")
