@@ -14,10 +14,12 @@ class Headers:
 
     def __init__(self, items: Iterable[tuple[str, str]]) -> None:
         self.items: tuple[tuple[str, str], ...] = tuple(items)
-        index: dict[str, str] = {}
-        for name, value in self.items:
-            # RFC 9110 §5.2: several lines of one name are one list.
-            index[name] = f"{index[name]}, {value}" if name in index else value
+        index = dict(self.items)
+        if len(index) != len(self.items):
+            index = {}
+            for name, value in self.items:
+                # RFC 9110 §5.2: several lines of one name are one list.
+                index[name] = f"{index[name]}, {value}" if name in index else value
         self._index = index
 
     def get(self, name: str, default: str = "") -> str:
