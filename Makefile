@@ -52,3 +52,7 @@ check-types: $(STAMP) ## mypy, strict
 .PHONY: check-layers
 check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
+
+.PHONY: fixtures
+fixtures: $(STAMP) ## rewrite the expected files of conformance/cases (PROVIDER=...); review the diff
+	@$(BIN)/python -m conformance fixtures --provider "$(PROVIDER)"
