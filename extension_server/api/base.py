@@ -255,7 +255,7 @@ def parse(model: type[Object], document: Mapping[str, Any]) -> Object:
         # Through JSON: strict mode then knows arrays and date texts, and YAML's own types cannot slip in.
         return model.model_validate_json(jsonlib.encode(_without_nulls(wanted)))
     except ValidationError as exc:
-        raise InvalidObject(_problems(exc.errors(include_url=False, include_input=False))) from None
+        raise InvalidObject(_problems(exc.errors(include_url=False, include_input=False))) from exc
 
 
 def _without_nulls(value: Any) -> Any:

@@ -4,7 +4,7 @@ A field that is not here is one that standalone mode cannot serve: the loader sa
 cluster these objects are read by Envoy Gateway, and only the fields here by us. Source: Gateway API 1.5.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -74,7 +74,7 @@ class BackendObjectReference(Model):
     namespace: Namespace | None = None
     port: Port | None = None
 
-    cel_rules = (
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "P1",
             "(size(self.group) == 0 && self.kind == 'Service') ? has(self.port) : true",

@@ -1,0 +1,70 @@
+"""Which model reads which document: the one table of (group, version, kind)."""
+
+from typing import Final, get_args
+
+from extension_server.api import aigateway, core, envoy_gateway, gateway
+from extension_server.api.base import Object
+
+_OURS: Final[tuple[type[Object], ...]] = (
+    aigateway.AIGatewayRoute,
+    aigateway.AIServiceBackend,
+    aigateway.BackendSecurityPolicy,
+    aigateway.BackendSecurityPolicyV1alpha1,
+    aigateway.GatewayConfig,
+)
+
+_FOREIGN: Final[tuple[type[Object], ...]] = (
+    core.ConfigMap,
+    core.Secret,
+    gateway.BackendTLSPolicy,
+    gateway.Gateway,
+    gateway.GatewayClass,
+    gateway.HTTPRoute,
+    gateway.ReferenceGrant,
+    envoy_gateway.Backend,
+    envoy_gateway.BackendTrafficPolicy,
+    envoy_gateway.ClientTrafficPolicy,
+    envoy_gateway.EnvoyProxy,
+    envoy_gateway.HTTPRouteFilter,
+    envoy_gateway.SecurityPolicy,
+)
+
+
+_LATER: Final = {(f"{aigateway.GROUP}", "MCPRoute"), (f"{aigateway.GROUP}", "QuotaPolicy")}
+
+
+class UnknownKind(LookupError):
+    """No model for this apiVersion and kind; the text says what to do."""
+
+
+def _table() -> dict[str, dict[str, type[Object]]]:
+    table: dict[str, dict[str, type[Object]]] = {}
+    for model in (*_OURS, *_FOREIGN):
+        versions = get_args(model.model_fields["api_version"].annotation)
+        table.setdefault(model.model_fields["kind"].default, {}).update(dict.fromkeys(versions, model))
+    return table
+
+
+_MODELS: Final = _table()
+"""kind → apiVersion → model"""
+
+
+def model_of(api_version: str, kind: str) -> type[Object]:
+    """The model that reads such documents. Raises UnknownKind."""
+    versions = _MODELS.get(kind, {})
+    group = api_version.rpartition("/")[0]
+    if api_version in versions:
+        return versions[api_version]
+    if any(version.rpartition("/")[0] == group for version in versions):
+        raise UnknownKind(f"apiVersion {api_version} of kind {kind} is not supported; use {' or '.join(versions)}")
+    if (group, kind) in _LATER:
+        raise UnknownKind(
+            f"kind {kind} is not supported by `aigw run` yet: take it out of the file; "
+            "in a cluster the controller serves it"
+        )
+    raise UnknownKind(f"kind {kind} ({api_version}) is not supported by standalone; use Envoy Gateway")
+
+
+def is_ours(model: type[Object]) -> bool:
+    """False for kinds of which only a part is modelled."""
+    return model in _OURS
