@@ -188,10 +188,13 @@ def load(directory: Path, root: Path = CASES) -> Case:
 
 
 def _backend(source: BackendFile, name: str) -> Backend:
+    schema = source.schema
+    if schema.name in ("OpenAI", "Anthropic") and not schema.prefix:
+        schema = msgspec.structs.replace(schema, prefix="v1")  # as the compiler does
     return Backend(
         name=f"conformance/{name}/route/{name}/rule/0/ref/0",
         short_name=f"conformance/{name}",
-        schema=source.schema,
+        schema=schema,
         host=source.host,
         model_override=source.model_override,
         credential=source.credential,

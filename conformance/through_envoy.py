@@ -1,0 +1,234 @@
+"""Runs cases through the real thing: `aigw run` with a generated file, a real Envoy, upstreams that replay.
+
+One gateway serves every (case, plan) of a run. What the provider received, what the client received and what was
+counted (the access log) is compared with the same expected files as in process.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from conformance.case import Case, Plan
+from conformance.observation import Observation, SeenRequest, SeenResponse, differences
+from conformance.resources import CASE_HEADER, COSTS, Run, document
+from conformance.upstream.http_server import Request
+from conformance.upstream.replay import Replay, replaying
+from filters.auth.base import CREDENTIAL_HEADERS
+from filters.contract.config import DROPPED_HEADER, MODEL_HEADER
+
+START_LIMIT: Final = 60.0
+"""seconds; a start takes about one"""
+ANSWER_LIMIT: Final = 20.0
+_Line = dict[str, object]
+_CLIENT_KEY: Final = "clients-own-key-must-stay-here"
+
+
+class GatewayFailed(RuntimeError):
+    """`aigw run` did not come up, or ended. The text is the end of its output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one case showed by one plan; no differences: it passed."""
+
+    case: Case
+    plan: Plan
+    differences: tuple[str, ...]
+
+
+async def run_all(cases: Iterable[Case]) -> list[Verdict]:
+    """Every case that Envoy can show, by each of its plans. Raises GatewayFailed."""
+    wanted = [(case, plan) for case in cases if "envoy" in case.via for plan in case.plans]
+    if not wanted:
+        return []
+    with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
+        access_log = Path(directory) / "access.jsonl"
+        async with contextlib.AsyncExitStack() as stack:
+            replays: dict[str, Replay] = {}
+            for case, _ in wanted:
+                if case.name not in replays:
+                    replays[case.name] = await stack.enter_async_context(replaying(case))
+            runs = [
+                Run(case=case, plan=plan, number=number, port=replays[case.name].port)
+                for number, (case, plan) in enumerate(wanted)
+            ]
+            gateway = await stack.enter_async_context(_gateway(runs, Path(directory), access_log))
+            seen = [await _seen(gateway, run, replays[run.case.name]) for run in runs]
+        # Envoy writes its log in its own time, and all of it when it stops.
+        lines = _log_lines(access_log)
+    return [
+        Verdict(
+            case=run.case,
+            plan=run.plan,
+            differences=(*each.differences, *_accounting_differences(run, each.response, lines.get(run.key))),
+        )
+        for run, each in zip(runs, seen, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    response: SeenResponse
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    client: httpx.AsyncClient
+    process: asyncio.subprocess.Process
+    output: Path
+
+    def tail(self) -> str:
+        return self.output.read_text(errors="replace")[-4000:]
+
+
+@contextlib.asynccontextmanager
+async def _gateway(runs: Sequence[Run], directory: Path, access_log: Path) -> AsyncIterator[_Gateway]:
+    port, admin_port = _free_port(), _free_port()
+    output, file = directory / "aigw.log", directory / "gateway.yaml"
+    file.touch(mode=0o600)
+    file.write_text(document(runs, port=port, access_log=str(access_log)))
+    command = [sys.executable, "-m", "aigw", "run", str(file), "--admin-port", str(admin_port)]
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    with output.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
+    client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_LIMIT, trust_env=False)
+    gateway = _Gateway(client, process, output)
+    try:
+        async with client:
+            await _until_ready(gateway)
+            yield gateway
+    finally:
+        await _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _until_ready(gateway: _Gateway) -> None:
+    try:
+        async with asyncio.timeout(START_LIMIT):
+            while gateway.process.returncode is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await gateway.client.get("/v1/models")).status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise GatewayFailed(f"no answer after {START_LIMIT:.0f} s\n{gateway.tail()}") from None
+    raise GatewayFailed(f"aigw run ended with {gateway.process.returncode}\n{gateway.tail()}")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _seen(gateway: _Gateway, run: Run, replay: Replay) -> _Seen:
+    replay.take()
+    response, broken = await _ask(gateway.client, run)
+    received = replay.take()
+    problems = [problem for request in received for problem in _leaks(request, run.case)]
+    if len(received) > 1:
+        problems.append(f"the provider received {len(received)} requests")
+    if broken and (run.case.answer is None or run.case.answer.cut != "reset"):
+        problems.append(f"the client's connection broke: {broken}")
+    request = _seen_request(received[0], run.case) if received else None
+    problems += differences(run.case, Observation(request=request, response=response, accounting=None))
+    if gateway.process.returncode is not None:
+        raise GatewayFailed(f"aigw run ended with {gateway.process.returncode}\n{gateway.tail()}")
+    return _Seen(response, tuple(problems))
+
+
+async def _ask(client: httpx.AsyncClient, run: Run) -> tuple[SeenResponse, str]:
+    """The client's view, and how the connection broke, if it did."""
+    headers = {"authorization": f"Bearer {_CLIENT_KEY}"} if run.case.backend.credential is not None else {}
+    headers |= run.case.client.sent_headers() | {CASE_HEADER: run.key}
+    body = bytearray()
+    broken = ""
+    status, seen = 0, dict[str, str | None]()
+    try:
+        async with client.stream("POST", run.case.client.path, content=run.case.client_body, headers=headers) as answer:
+            status, seen = answer.status_code, dict(answer.headers)
+            async for piece in answer.aiter_bytes():
+                body += piece
+    except httpx.HTTPError as exc:
+        broken = f"{type(exc).__name__}: {exc}"
+    return SeenResponse(status=status, headers=seen, body=bytes(body)), broken
+
+
+def _seen_request(request: Request, case: Case) -> SeenRequest:
+    return SeenRequest(
+        method=request.method,
+        path=request.target,
+        headers=dict(request.headers.items),
+        body=request.body,
+        unchanged=request.body == case.client_body,
+    )
+
+
+def _leaks(request: Request, case: Case) -> Iterable[str]:
+    """What must never reach a provider, whatever the case."""
+    for name, value in request.headers.items:
+        if name.startswith("x-ai-eg-") and name != MODEL_HEADER:
+            yield f"internal header {name} reached the provider"
+        if case.backend.credential is not None and name in CREDENTIAL_HEADERS and _CLIENT_KEY in value:
+            yield f"the client's {name} reached the provider"
+    length = request.headers.get("content-length")
+    if length and int(length) != len(request.body):
+        yield f"content-length {length} for {len(request.body)} bytes"
+
+
+def _accounting_differences(run: Run, response: SeenResponse, line: _Line | None) -> Iterable[str]:
+    """Compares the access-log line with usage.json: token counts, the model, what was dropped."""
+    path = run.case.directory / "usage.json"
+    if not path.is_file():
+        return
+    expected = msgspec.json.decode(path.read_bytes())
+    dropped = list(filter(None, (response.headers.get(DROPPED_HEADER) or "").split(", ")))
+    if dropped != expected.get("dropped", []):
+        yield f"usage.json.dropped: expected {expected.get('dropped', [])}, is {dropped}"
+    if line is None:
+        if run.case.answer is not None:
+            yield "no access-log line"
+        return
+    for key in COSTS:
+        count = _count(line.get(key))
+        # A count that the provider did not give may be reported as 0.
+        if (count or 0) != expected.get(key, 0):
+            yield f"usage.json.{key}: expected {expected.get(key)}, the access log says {count}"
+    model = line.get("model")
+    if expected.get("model") and model not in (None, "", "-", expected["model"]):
+        yield f"usage.json.model: expected {expected['model']!r}, the access log says {model!r}"
+
+
+def _count(value: object) -> int | None:
+    return None if value is None or value in ("", "-") else int(float(str(value)))
+
+
+def _log_lines(path: Path) -> dict[str, _Line]:
+    """Value of CASE_HEADER → access-log line."""
+    if not path.is_file():
+        return {}
+    lines = (msgspec.json.decode(text, type=_Line) for text in path.read_bytes().splitlines())
+    return {str(line.get("case")): line for line in lines}
