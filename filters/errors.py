@@ -5,12 +5,16 @@
     │   ├── MalformedRequest   400   the body is not what the endpoint takes
     │   ├── MissingCredential  401   a per-request upstream credential is absent
     │   ├── NotFound           404   no such path, no such model
+    │   ├── MethodNotAllowed   405
     │   ├── TooLarge           413
+    │   ├── UnsupportedMedia   415   a content-encoding that we cannot undo
     │   └── Unprocessable      422   the request is well formed, but this upstream cannot serve a field of it
     ├── UpstreamError                the provider's side broke a promise; the text goes to the client
     │   ├── BadUpstreamAnswer  502   an answer that cannot be read
     │   ├── TruncatedStream    502   a stream that ended before its last event
-    │   └── UpstreamFailure    own   the provider reports a failure inside a stream (status that its type stands for)
+    │   ├── UpstreamFailure    own   the provider reports a failure inside a stream (status that its type stands for)
+    │   └── ProxyAnswer        own   Envoy answered in the provider's place (no healthy host, timeout, body too large)
+    ├── Unavailable            503   no configuration to serve with
     └── InternalError          500   our own fault; the text stays in the log
 
 Every error carries a `code` that can be searched in the documentation (docs/errors.md) and, where one field of the
@@ -57,9 +61,19 @@ class NotFound(ClientError):
     type = "NotFound"
 
 
+class MethodNotAllowed(ClientError):
+    status = 405
+    type = "MethodNotAllowed"
+
+
 class TooLarge(ClientError):
     status = 413
     type = "RequestTooLarge"
+
+
+class UnsupportedMedia(ClientError):
+    status = 415
+    type = "UnsupportedMediaType"
 
 
 class Unprocessable(ClientError):
@@ -93,6 +107,22 @@ class UpstreamFailure(UpstreamError):
         super().__init__(message, code=code)
         self.type = type
         self.status = status
+
+
+class ProxyAnswer(UpstreamError):
+    """Envoy answered in the provider's place, with `status`."""
+
+    def __init__(self, message: str, *, code: str, type: str, status: int) -> None:  # noqa: A002  the wire's word
+        super().__init__(message, code=code)
+        self.type = type
+        self.status = status
+
+
+class Unavailable(GatewayError):
+    """The gateway has nothing to serve with yet."""
+
+    status = 503
+    type = "ServiceUnavailable"
 
 
 class InternalError(GatewayError):
