@@ -53,6 +53,51 @@ check-types: $(STAMP) ## mypy, strict
 check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
+# Files run on two workers side by side, each whole on one: every service has ports of its own.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+.PHONY: test
+test: $(STAMP) ## every test: units, real Envoy, standalone, the bench harness
+	@$(PYTEST) tests
+
+.PHONY: test-unit
+test-unit: $(STAMP) ## tests without any other process
+	@$(PYTEST) tests/unit
+
+.PHONY: test-envoy
+test-envoy: $(STAMP) ## tests against a real Envoy, conformance cases and SDKs included
+	@$(PYTEST) tests/envoy
+
+.PHONY: test-standalone
+test-standalone: $(STAMP) ## `aigw run` end to end
+	@$(PYTEST) tests/standalone
+
+.PHONY: test-bench
+test-bench: $(STAMP) ## does the bench harness work (no measurement)
+	@$(PYTEST) tests/bench
+
+.PHONY: coverage
+coverage: $(STAMP) ## branch coverage of the unit tests; out/coverage is the report
+	@$(BIN)/coverage run -m pytest -q tests/unit
+	@$(BIN)/coverage html -q -d out/coverage
+	@$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
+
 .PHONY: fixtures
 fixtures: $(STAMP) ## rewrite the expected files of conformance/cases (PROVIDER=...); review the diff
 	@$(BIN)/python -m conformance fixtures --provider "$(PROVIDER)"
+
+.PHONY: conformance
+conformance: $(STAMP) ## every case in process and through Envoy, table and out/conformance-report.* (PROVIDER=...)
+	@$(BIN)/python -m conformance run --provider "$(PROVIDER)"
+
+.PHONY: new-provider
+new-provider: $(STAMP) ## start a provider: its module and its first case (NAME=acme)
+	@$(BIN)/python -m conformance new-provider "$(NAME)"
+
+.PHONY: bench
+bench: $(STAMP) ## measure against bare Envoy; table and out/bench.json (about 15 minutes)
+	@$(BIN)/python -m tests.bench
+
+.PHONY: bench-quick
+bench-quick: $(STAMP) ## the rows of `make bench` that the targets are about (about 2 minutes)
+	@$(BIN)/python -m tests.bench --quick
