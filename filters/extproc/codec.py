@@ -97,6 +97,8 @@ _TYPES: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
         "dynamic_metadata": (8, _STRUCT),
         "mode_override": (9, "ProcessingMode"),
     },
+    "HealthCheckRequest": {"service": (1, "string")},
+    "HealthCheckResponse": {"status": (1, "int32")},
 }
 
 _OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
@@ -366,3 +368,22 @@ def _ready() -> dict[int, bytes]:
 _READY: dict[int, bytes] = {}
 """bytes of the constants of `messages`, by identity: they live as long as the process"""
 _READY.update(_ready())
+
+
+# ── grpc.health.v1 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decode_health_request(data: bytes) -> str:
+    """The service asked for; empty: the whole server. Raises CodecError."""
+    try:
+        request = _CLASSES["HealthCheckRequest"].FromString(data)
+    except message.DecodeError as exc:
+        raise CodecError("not a HealthCheckRequest") from exc
+    service: str = request.service
+    return service
+
+
+def encode_health(*, serving: bool) -> bytes:
+    """A HealthCheckResponse: SERVING or NOT_SERVING."""
+    response: bytes = _CLASSES["HealthCheckResponse"](status=1 if serving else 2).SerializeToString()
+    return response

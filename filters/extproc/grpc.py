@@ -1,0 +1,127 @@
+"""gRPC's own layer over HTTP/2 streams: message framing, status, timeouts. Sans-IO; knows no service.
+
+Format: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+"""
+
+import zlib
+from enum import IntEnum
+from typing import Final
+from urllib.parse import quote
+
+PREFIX: Final = 5
+MAX_MESSAGE: Final = 128 * 1024 * 1024
+"""A message holds one body, or one chunk of it; listeners usually buffer up to 50 MiB."""
+
+
+class Status(IntEnum):
+    """https://grpc.github.io/grpc/core/md_doc_statuscodes.html; those that we send."""
+
+    OK = 0
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class GrpcError(Exception):
+    """Ends one stream with `status`. The text goes to the caller: it names no content."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def frame(message: bytes) -> bytes:
+    """One message, ready for the stream, not compressed."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+class MessageReader:
+    """Cuts a stream of bytes into messages. Linear in bytes; holds at most one message and what came behind it."""
+
+    __slots__ = ("_buffer", "_gzip")
+
+    def __init__(self, *, gzip: bool = False) -> None:
+        self._buffer = bytearray()
+        self._gzip = gzip
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self._buffer)
+
+    def whole(self, data: bytes) -> bytes | None:
+        """The message, if nothing is held and `data` is exactly one: the case of nearly every message."""
+        if self._buffer or len(data) < PREFIX or data[0] or len(data) - PREFIX != int.from_bytes(data[1:PREFIX], "big"):
+            return None
+        return data[PREFIX:]
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next(self) -> bytes | None:
+        """The next complete message, None when more bytes are needed.
+
+        Raises GrpcError RESOURCE_EXHAUSTED for a message beyond MAX_MESSAGE (as soon as its length is known), INTERNAL
+        for a compressed one that cannot be read.
+        """
+        buffer = self._buffer
+        if len(buffer) < PREFIX:
+            return None
+        length = int.from_bytes(buffer[1:PREFIX], "big")
+        if length > MAX_MESSAGE:
+            raise GrpcError(Status.RESOURCE_EXHAUSTED, f"a message of {length} bytes; {MAX_MESSAGE} are allowed")
+        end = PREFIX + length
+        if len(buffer) < end:
+            return None
+        compressed = buffer[0]
+        message = bytes(memoryview(buffer)[PREFIX:end])
+        del buffer[:end]
+        return self._inflate(message, compressed) if compressed else message
+
+    def _inflate(self, message: bytes, flag: int) -> bytes:
+        if flag != 1 or not self._gzip:
+            raise GrpcError(Status.INTERNAL, "a compressed message without grpc-encoding")
+        decompressor = zlib.decompressobj(wbits=31)
+        try:
+            plain = decompressor.decompress(message, MAX_MESSAGE + 1)
+        except zlib.error as exc:
+            raise GrpcError(Status.INTERNAL, "a compressed message that is not gzip") from exc
+        if len(plain) > MAX_MESSAGE:
+            raise GrpcError(Status.RESOURCE_EXHAUSTED, f"a compressed message of more than {MAX_MESSAGE} bytes")
+        if not decompressor.eof:
+            raise GrpcError(Status.INTERNAL, "a compressed message that is cut off")
+        return plain
+
+
+def uses_gzip(encoding: str) -> bool:
+    """Reads `grpc-encoding`. Raises GrpcError UNIMPLEMENTED for what we do not have."""
+    if encoding in {"", "identity"}:
+        return False
+    if encoding == "gzip":
+        return True
+    raise GrpcError(Status.UNIMPLEMENTED, "grpc-encoding must be identity or gzip")
+
+
+_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+def timeout_seconds(value: str) -> float:
+    """Reads `grpc-timeout`. Raises GrpcError INTERNAL for one that breaks the format."""
+    digits, unit = value[:-1], value[-1:]
+    if unit not in _UNITS or not (digits.isascii() and digits.isdigit()) or len(digits) > 8:
+        raise GrpcError(Status.INTERNAL, "grpc-timeout must be up to 8 digits and one of H, M, S, m, u, n")
+    return int(digits) * _UNITS[unit]
+
+
+def status_trailers(status: Status, message: str = "") -> tuple[tuple[bytes, bytes], ...]:
+    """The trailer block that ends a stream."""
+    code = (b"grpc-status", str(int(status)).encode())
+    if not message:
+        return (code,)
+    return (code, (b"grpc-message", quote(message, safe=" !\"#$&'()*+,-./:;<=>?@[]^_`{|}").encode()))
