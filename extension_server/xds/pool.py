@@ -42,24 +42,24 @@ def _pool() -> descriptor_pool.DescriptorPool:
     files = descriptor_pb2.FileDescriptorSet.FromString(lzma.decompress(compressed))
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     return pool
 
 
 @functools.cache
 def message_class(name: str) -> Message:
     """The class of a message type by its full name. Raises KeyError for one that is not in the descriptor set."""
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))  # type: ignore[no-untyped-call]
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))
 
 
-def message(name: str, **fields: Any) -> Message:
+def message(type_: str, /, **fields: Any) -> Message:
     """A new message. Raises ValueError or TypeError for fields that the type does not have."""
-    return message_class(name)(**fields)
+    return message_class(type_)(**fields)
 
 
-def packed(name: str, **fields: Any) -> Fields:
+def packed(type_: str, /, **fields: Any) -> Fields:
     """A new message as the members of an Any."""
-    return packed_message(message(name, **fields))
+    return packed_message(message(type_, **fields))
 
 
 def packed_message(value: Message) -> Fields:

@@ -1,0 +1,33 @@
+"""All patches, in order. Pure, deterministic, safe to apply twice."""
+
+from collections.abc import Callable
+from typing import Final
+
+from extension_server.xds import (
+    attempts,
+    edge,
+    endpoints,
+    fallback,
+    listener_filter,
+    routes,
+    service_clusters,
+)
+from extension_server.xds.resources import Mediation, Resources
+
+Patch = Callable[[Resources, Mediation], None]
+
+PATCHES: Final[tuple[Patch, ...]] = (
+    edge.patch,  # first, as in Envoy: nothing else may trust an x-ai-eg-* header before this
+    listener_filter.patch,  # disabled, so harmless until a route names it
+    routes.patch,
+    endpoints.patch,  # the marks that the attempt filter reads
+    attempts.patch,
+    service_clusters.patch,  # what both filters call must exist before one is enabled
+    fallback.patch,  # last: switches it all on
+)
+
+
+def apply(resources: Resources, mediation: Mediation) -> None:
+    """Patches `resources` in place."""
+    for patch in PATCHES:
+        patch(resources, mediation)

@@ -1,0 +1,86 @@
+"""The xDS resources of one Gateway as the patches see them, and what the patches need to know beside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from extension_server.compile.result import Compiled, CompiledRule
+from extension_server.xds import names, pool
+from extension_server.xds.pool import Message
+
+HCM_FILTER: Final = "envoy.filters.network.http_connection_manager"
+
+
+@dataclass(slots=True)
+class Resources:
+    """Parsed messages. Patches change them in place."""
+
+    listeners: list[Message] = field(default_factory=list)
+    routes: list[Message] = field(default_factory=list)
+    clusters: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mediation:
+    """What is to be mediated, and by whom."""
+
+    compiled: Compiled
+    sockets: tuple[str, ...]
+    """unix sockets of the filter's workers"""
+
+    @cached_property
+    def _rules(self) -> dict[names.RuleName, CompiledRule]:
+        return {
+            names.RuleName(rule.http_route.namespace, rule.http_route.name, rule.http_rule): rule
+            for rule in self.compiled.rules
+        }
+
+    @cached_property
+    def _fallbacks(self) -> frozenset[names.RuleName]:
+        return frozenset(names.RuleName(ref.namespace, ref.name, index) for ref, index in self.compiled.fallbacks)
+
+    def rule(self, name: names.RuleName | None) -> CompiledRule | None:
+        """The AI rule that a route or cluster was generated for; None when it is not ours."""
+        return None if name is None else self._rules.get(name)
+
+    def is_fallback(self, route: Message) -> bool:
+        """Whether the route is a generated last rule: the first match of every AI request."""
+        return names.route(route.name) in self._fallbacks
+
+
+def routes_of(configuration: Message) -> Iterator[Message]:
+    """All routes of a RouteConfiguration."""
+    for host in configuration.virtual_hosts:
+        yield from host.routes
+
+
+def ai_configurations(resources: Resources, mediation: Mediation) -> frozenset[str]:
+    """Names of the route configurations that hold a generated last rule."""
+    return frozenset(
+        configuration.name
+        for configuration in resources.routes
+        if any(mediation.is_fallback(route) for route in routes_of(configuration))
+    )
+
+
+def ai_connection_managers(resources: Resources, mediation: Mediation) -> Iterator[tuple[Message, Message]]:
+    """(network filter, its HttpConnectionManager, decoded) of every chain that serves AI routes.
+
+    Put a changed manager back with `pool.replace(network_filter.typed_config, manager)`. Chains without a connection
+    manager, or with routes of their own (readiness), are none of ours.
+    """
+    wanted = ai_configurations(resources, mediation)
+    for listener in resources.listeners:
+        if not names.serves_clients(listener.name):
+            continue
+        chains = [*listener.filter_chains]
+        if listener.HasField("default_filter_chain"):
+            chains.append(listener.default_filter_chain)
+        for chain in chains:
+            for network_filter in chain.filters:
+                if pool.type_name(network_filter.typed_config) != pool.HTTP_CONNECTION_MANAGER:
+                    continue
+                manager = pool.unpacked(network_filter.typed_config)
+                if manager.rds.route_config_name in wanted:
+                    yield network_filter, manager

@@ -1,0 +1,32 @@
+"""AI routes: names the AIGatewayRoute, keeps internal headers from providers, ends silent streams."""
+
+from typing import Final
+
+from extension_server.compile.result import CompiledRule
+from extension_server.xds import names, pool
+from extension_server.xds.pool import Message
+from extension_server.xds.resources import Mediation, Resources, routes_of
+from filters.contract.config import ORIGINAL_PATH_HEADER, RULE_HEADER, STATIC_METADATA_NAMESPACE
+
+ROUTE_NAME_KEY: Final = "aigw_route_name"
+INTERNAL_HEADERS: Final = (RULE_HEADER, ORIGINAL_PATH_HEADER, "x-ai-eg-internal-req-id")
+"""`x-ai-eg-model` stays: access logs and self-hosted models read it."""
+
+
+def patch(resources: Resources, mediation: Mediation) -> None:
+    for configuration in resources.routes:
+        for route in routes_of(configuration):
+            rule = mediation.rule(names.route(route.name))
+            if rule is not None:
+                _patch_route(route, rule)
+
+
+def _patch_route(route: Message, rule: CompiledRule) -> None:
+    metadata = route.metadata.filter_metadata[STATIC_METADATA_NAMESPACE]
+    metadata.fields[ROUTE_NAME_KEY].string_value = rule.route
+    missing = [name for name in INTERNAL_HEADERS if name not in route.request_headers_to_remove]
+    route.request_headers_to_remove.extend(missing)
+    if rule.stream_idle_timeout and route.HasField("route"):
+        timeout = pool.duration(rule.stream_idle_timeout)
+        route.route.retry_policy.per_try_idle_timeout.seconds = timeout["seconds"]
+        route.route.retry_policy.per_try_idle_timeout.nanos = timeout["nanos"]
