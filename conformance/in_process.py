@@ -133,7 +133,7 @@ def _seen_request(case: Case, call: Call, upstream: UpstreamRequest) -> SeenRequ
     headers.update(upstream.headers)
     headers.update(dict.fromkeys(case.backend.header_mutation.remove))
     headers.update(case.backend.header_mutation.set)
-    headers.update(credential_headers(case, upstream.path, body, headers))
+    headers.update(credential_headers(case, upstream.path, body))
     return SeenRequest(
         method="POST", path=upstream.path, headers=headers, body=body, unchanged=body == case.client_body
     )

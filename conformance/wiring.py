@@ -1,22 +1,25 @@
 """Where the in-process runner touches the data plane: its endpoints, providers, credentials and decoders."""
 
-import importlib
 import zlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import brotli
 import zstandard
 
-from conformance.case import Case
+from conformance.case import Case, CaseError
+from filters.auth.header import HeaderAuthenticator
+from filters.auth.sigv4 import SigV4Signer
 from filters.contract import jsonlib
 from filters.contract.config import HeaderCredential
 from filters.contract.headers import Headers
 from filters.contract.translation import Call, Translator
-from filters.endpoints.base import Endpoint, ParsedRequest
-from filters.errors import GatewayError, MalformedRequest
+from filters.endpoints import registry as endpoint_registry
+from filters.endpoints.base import Endpoint
+from filters.providers import registry as provider_registry
 
-_MODULES = {"OpenAI": "openai", "AzureOpenAI": "azure_openai", "Anthropic": "anthropic", "AWSBedrock": "bedrock"}
+_SIGNED_AT = 1_700_000_000.0
 
 
 def client_headers(case: Case) -> Headers:
@@ -25,48 +28,27 @@ def client_headers(case: Case) -> Headers:
     return Headers((*pseudo, *case.client.sent_headers().items(), ("content-length", str(len(case.client_body)))))
 
 
-class _Chat:
-    name = "chat_completions"
-    family = "openai"
-    suffix = "/v1/chat/completions"
-
-    def parse(self, body: bytes, content_type: str) -> ParsedRequest:
-        try:
-            members = jsonlib.members(body)
-        except jsonlib.JsonError as exc:
-            raise MalformedRequest(str(exc), code="malformed_json") from exc
-        options = jsonlib.decode(members["stream_options"], dict[str, Any]) if "stream_options" in members else {}
-        return ParsedRequest(
-            members=members,
-            model=jsonlib.decode(members["model"], str),
-            stream=jsonlib.decode(members["stream"], bool) if "stream" in members else False,
-            include_usage=bool(options.get("include_usage")),
-        )
-
-    def render_error(self, error: GatewayError) -> bytes:
-        body: dict[str, Any] = {"type": error.type, "code": error.code, "message": error.message}
-        if error.param:
-            body["param"] = error.param
-        return jsonlib.encode({"type": "error", "error": body})
+@cache
+def _endpoints() -> Mapping[str, Endpoint]:
+    return {endpoint.name: endpoint for endpoint in endpoint_registry.load()}
 
 
 def endpoint_of(case: Case) -> Endpoint:
-    try:
-        module = importlib.import_module(f"filters.endpoints.{case.endpoint}")
-    except ModuleNotFoundError:
-        return _Chat()
-    endpoint: Endpoint = module.ENDPOINT
-    return endpoint
+    """The endpoint that the case's folder names. Raises CaseError."""
+    found = _endpoints().get(case.endpoint)
+    if found is None:
+        raise CaseError(
+            f"{case.directory.parent}: no endpoint {case.endpoint!r} (there are: {', '.join(_endpoints())})"
+        )
+    return found
 
 
 def translator_for(case: Case, call: Call) -> Translator:
-    name = case.backend.schema.name
-    try:
-        registry = importlib.import_module("filters.providers.registry")
-    except ModuleNotFoundError:
-        module = importlib.import_module(f"filters.providers.{_MODULES.get(name, name.lower())}")
-        return module.PROVIDER.routes[case.endpoint](call)  # type: ignore[no-any-return]
-    return registry.load()[name].routes[case.endpoint](call)  # type: ignore[no-any-return]
+    """A translator for one attempt at the case's backend. Raises CaseError."""
+    provider = provider_registry.load().get(case.backend.schema.name)
+    if provider is None or case.endpoint not in provider.routes:
+        raise CaseError(f"{case.directory}: no provider serves {case.endpoint} for schema {case.backend.schema.name}")
+    return provider.routes[case.endpoint](call)
 
 
 def mutated_body(case: Case, body: bytes) -> bytes:
@@ -80,13 +62,14 @@ def mutated_body(case: Case, body: bytes) -> bytes:
     return jsonlib.encode(members)
 
 
-def credential_headers(case: Case, path: str, body: bytes, headers: Mapping[str, str | None]) -> Mapping[str, str]:
+def credential_headers(case: Case, path: str, body: bytes) -> Mapping[str, str]:
+    """Headers with which the gateway authenticates itself at the provider."""
     credential = case.backend.credential
     if credential is None:
         return {}
-    if isinstance(credential, HeaderCredential):
-        return {credential.name: credential.value.reveal()}
-    return {"authorization": "AWS4-HMAC-SHA256 ", "x-amz-date": "now"}
+    signer = HeaderAuthenticator(credential) if isinstance(credential, HeaderCredential) else SigV4Signer(credential)
+    signed = signer.sign(method="POST", path=path, host=case.backend.host, body=body, now=_SIGNED_AT)
+    return {name: value for name, value in signed if not name.startswith(":")}
 
 
 def decoder_for(coding: str) -> Callable[[bytes, bool], bytes]:
