@@ -40,6 +40,9 @@ class Call:
     """Unix seconds, for answers whose format wants a time that the provider does not give"""
     request_id: str
     """unique, URL-safe; seeds ids that the provider does not give"""
+    usage_needed: bool = True
+    """tokens are to be counted: ask a provider that must be asked for them (a cost is configured). When False, the
+    body of a passed-through request stays as it is"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ clients look for.
 from msgspec import Struct
 
 from filters.contract import jsonlib
-from filters.errors import GatewayError
 
 
 class _Detail(Struct, frozen=True, omit_defaults=True):
@@ -26,8 +25,3 @@ class _Envelope(Struct, frozen=True):
 def error_body(*, type: str, code: str, message: str, param: str | None = None) -> bytes:  # noqa: A002  the wire's word
     """The JSON text. Any string is fine as `message`."""
     return jsonlib.encode(_Envelope("error", _Detail(type, code, message, param or "")))
-
-
-def render(error: GatewayError) -> bytes:
-    """An error of the gateway's own, whose text may go to the client."""
-    return error_body(type=error.type, code=error.code, message=error.message, param=error.param)
