@@ -1,26 +1,28 @@
-"""A trivial exchange for transport tests: answers every message, echoes bodies, misbehaves when told to.
+"""A trivial program for transport and process tests: answers every message, echoes bodies, misbehaves when told to.
 
 Headers of the request steer it: `x-echo` is one of `pass` (default), `body` (bodies are sent back as replacement),
 `raise` (the exchange fails in the request headers), `raise-body`, `stream` (asks for streamed response bodies),
-`raise-stream` (and fails in the first of them), `immediate` (answers itself), `silent` (never replies).
-Run as a program it is a filter process: `python -m tests.support.echo SOCKET`.
+`raise-stream` (and fails in the first of them), `immediate` (answers itself), `silent` (never replies),
+`owner-<i>` (forwards the message to worker i, whose answer sets `x-answered-by`).
+Run as a program it is a filter process: `python -m tests.support.echo --socket PATH ...`.
 """
 
-import asyncio
-import signal
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 
+from filters import main
 from filters.extproc import messages as m
-from filters.extproc import server, service
-from filters.extproc.exchange import CloseReason, Exchange
+from filters.extproc.exchange import CloseReason, Exchange, ExchangeFactory
+from filters.process.worker import Options, Program
 
 
 class Echo(Exchange):
     """One conversation; `closed` lists how conversations ended."""
 
-    def __init__(self, closed: list[CloseReason] | None = None) -> None:
+    def __init__(self, closed: list[CloseReason] | None = None, worker: int = 0) -> None:
         self._closed = [] if closed is None else closed
+        self._worker = worker
         self._mode = "pass"
 
     def on_message(self, message: m.Message) -> Sequence[m.Reply]:
@@ -35,6 +37,8 @@ class Echo(Exchange):
                     return [m.BodyReply(phase="request", body=body, set=(("x-echo-size", str(len(body))),))]
             case m.ResponseHeaders() if self._mode in {"stream", "raise-stream"}:
                 return [m.HeadersReply(phase="response", response_body="STREAMED")]
+            case m.ResponseHeaders():
+                return [m.HeadersReply(phase="response", set=(("x-served-by", str(self._worker)),))]
             case m.ResponseBody(body=body):
                 if self._mode == "raise-stream":
                     raise RuntimeError("told to")
@@ -45,13 +49,17 @@ class Echo(Exchange):
         return [m.pass_through(message)]
 
     def _request_headers(self) -> Sequence[m.Reply]:
-        match self._mode:
-            case "raise":
+        match self._mode.split("-"):
+            case ["raise"]:
                 raise RuntimeError("told to")
-            case "immediate":
+            case ["immediate"]:
                 return [m.ImmediateReply(status=418, body=b"short and stout")]
-            case "silent":
+            case ["silent"]:
                 return []
+            case ["owner", number]:
+                if int(number) != self._worker:
+                    return [m.Forward(int(number))]
+                return [m.HeadersReply(phase="request", set=(("x-answered-by", str(self._worker)),))]
             case _:
                 return [m.CONTINUE_REQUEST_HEADERS]
 
@@ -59,28 +67,30 @@ class Echo(Exchange):
         self._closed.append(reason)
 
 
-def echo_factory(closed: list[CloseReason] | None = None) -> service.ExchangeFactory:
+def echo_factory(closed: list[CloseReason] | None = None) -> ExchangeFactory:
     def make(_: Mapping[str, str]) -> Exchange:
         return Echo(closed)
 
     return make
 
 
-async def serve(path: str) -> None:
-    """Serves until SIGTERM, then drains."""
-    health = service.Health()
-    health.serving = True
-    grpc_server = server.Server(service.services(service.ExternalProcessor(echo_factory()), health))
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await grpc_server.listen(path)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await stop.wait()
-    await grpc_server.drain(10)
+class EchoProgram(Program):
+    """Takes any document that does not hold the word `bad`."""
+
+    def __init__(self, options: Options) -> None:
+        self._worker = options.worker
+
+    def load(self, document: bytes) -> str:
+        if b"bad" in document:
+            raise ValueError("the document is bad")
+        return hashlib.sha256(document).hexdigest()[:16]
+
+    def exchange(self, metadata: Mapping[str, str]) -> Exchange:
+        return Echo(worker=self._worker)
+
+    def metrics(self) -> bytes:
+        return b"# HELP echo_total Lines.\n# TYPE echo_total counter\necho_total 1.0\n"
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(serve(sys.argv[1]))
+    sys.exit(main.run(None, EchoProgram, "tests.support.echo"))

@@ -1,0 +1,171 @@
+"""Several workers under one parent: starts them, starts dead ones again, hands configurations to all.
+
+Each worker is a process with sockets of its own (`<socket>.<i>`), because one shared socket balances badly. A worker
+that dies takes its socket with it (Envoy's connections break and go to another), and its successor takes over the path.
+The supervisor itself serves only the admin HTTP, with the workers' metrics added up.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections import deque
+from typing import Final
+
+from filters.contract import jsonlib
+from filters.process import control, metrics
+from filters.process.admin import Admin, get_unix
+from filters.process.worker import Options, Stop, admin_socket
+
+logger = logging.getLogger(__name__)
+
+START_LIMIT: Final = 20.0
+"""Seconds until a worker that has not said that it serves counts as broken."""
+STABLE_AFTER: Final = 5.0
+"""Seconds of life after which a death is answered at once; one that dies younger waits."""
+BACKOFF: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
+"""Seconds before the n-th new start of a worker that keeps dying young."""
+
+
+class _Worker:
+    """One child process and its successors."""
+
+    def __init__(self, number: int, command: list[str]) -> None:
+        self.number = number
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._answers: deque[asyncio.Future[control.Loaded]] = deque()
+        self._stopping = False
+        self.serving = False
+        self.config: str | None = None
+
+    async def keep_alive(self, first: asyncio.Future[control.Loaded]) -> None:
+        """Runs until `stop`. `first` is set to the first start's answer."""
+        young_deaths = 0
+        while True:
+            await asyncio.sleep(BACKOFF[min(young_deaths, len(BACKOFF) - 1)])
+            if self._stopping:
+                return
+            born = time.monotonic()
+            code = await self._live(first)
+            young_deaths = young_deaths + 1 if time.monotonic() - born < STABLE_AFTER else 0
+            if not self._stopping:
+                logger.warning("worker %d ended with code %d; starting it again", self.number, code)
+
+    async def _live(self, first: asyncio.Future[control.Loaded]) -> int:
+        config = [] if self.config is None else ["--config", self.config]
+        process = await asyncio.create_subprocess_exec(
+            *self._command, *config, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        self._process = process
+        if self._stopping:
+            process.terminate()
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            self._heard(control.read_answer(line), first)
+        self.serving = False
+        for waiting in self._answers:
+            if not waiting.done():
+                waiting.set_result(control.Loaded(error=f"worker {self.number} ended"))
+        self._answers.clear()
+        return await process.wait()
+
+    def _heard(self, answer: control.Loaded, first: asyncio.Future[control.Loaded]) -> None:
+        self.serving = self.serving or not answer.error
+        if self._answers:
+            waiting = self._answers.popleft()
+            if not waiting.done():
+                waiting.set_result(answer)
+        elif not first.done():
+            first.set_result(answer)
+
+    async def load(self, path: str) -> control.Loaded:
+        """What the worker says about the document at `path`; a dead worker reads it when it starts."""
+        if self._process is None or self._process.stdin is None or not self.serving:
+            return control.Loaded(error=f"worker {self.number} is not running")
+        future: asyncio.Future[control.Loaded] = asyncio.get_running_loop().create_future()
+        self._answers.append(future)
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(jsonlib.encode({"load": path}) + b"\n")
+            await self._process.stdin.drain()
+        return await future
+
+    def stop(self) -> None:
+        self._stopping = True
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
+
+class _Supervisor:
+    def __init__(self, options: Options, module: str, arguments: list[str]) -> None:
+        self._options = options
+        base = [sys.executable, "-m", module, *arguments, "--socket", options.socket]
+        base += ["--workers", str(options.workers), "--drain-seconds", str(options.drain_seconds)]
+        self._workers = [_Worker(i, [*base, "--worker", str(i)]) for i in range(options.workers)]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._admin = Admin(healthy=lambda: any(w.serving for w in self._workers), metrics=self._metrics)
+        self.loaded = ""
+
+    async def start(self) -> str:
+        """Starts all. Returns what went wrong, empty when all serve."""
+        loop = asyncio.get_running_loop()
+        firsts = [loop.create_future() for _ in self._workers]
+        for worker, first in zip(self._workers, firsts, strict=True):
+            worker.config = self._options.config
+            self._tasks.append(asyncio.create_task(worker.keep_alive(first)))
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                answers: list[control.Loaded] = await asyncio.gather(*firsts)
+        except TimeoutError:
+            return f"the workers do not serve after {START_LIMIT:.0f} s"
+        for answer in answers:
+            if answer.error:
+                return answer.error
+        self.loaded = answers[0].loaded
+        if self._options.admin_port is not None:
+            await self._admin.listen(self._options.admin_host, self._options.admin_port)
+        return ""
+
+    async def load(self, path: str) -> str:
+        """To all workers. Raises ValueError with the first refusal; those that took it keep it."""
+        answers = await asyncio.gather(*(worker.load(path) for worker in self._workers))
+        refusals = [answer.error for answer in answers if answer.error]
+        accepted = [answer.loaded for answer in answers if answer.loaded]
+        if accepted:
+            for worker in self._workers:
+                worker.config = path
+            self.loaded = accepted[0]
+        if refusals and (not accepted or "not running" not in refusals[0]):
+            raise ValueError(refusals[0])
+        return self.loaded
+
+    async def _metrics(self) -> bytes:
+        texts = await asyncio.gather(
+            *(get_unix(admin_socket(self._options.socket, worker.number), "/metrics") for worker in self._workers),
+            return_exceptions=True,
+        )
+        return metrics.added_up([text for text in texts if isinstance(text, bytes)])
+
+    async def close(self) -> None:
+        self._admin.close()
+        for worker in self._workers:
+            worker.stop()
+        await asyncio.gather(*self._tasks)
+
+
+async def run(options: Options, module: str, arguments: list[str]) -> int:
+    """Serves until SIGTERM, SIGINT or the end of stdin. Workers run `module` with `arguments` and their own."""
+    supervisor = _Supervisor(options, module, arguments)
+    stop = Stop(options.controlled)
+    problem = await supervisor.start()
+    if problem:
+        control.say(control.Loaded(error=problem))
+        await supervisor.close()
+        return 2
+    control.say(control.Loaded(loaded=supervisor.loaded, ready=not supervisor.loaded))
+    logger.info("stopping: %s", await stop.wait(supervisor.load))
+    await supervisor.close()
+    return 0
