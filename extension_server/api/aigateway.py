@@ -364,7 +364,7 @@ CREDENTIAL_FIELDS: Final = {
 
 
 def _only_field_of(type_: str, field: str) -> Callable[[Any], bool]:
-    def holds(spec: "_BackendSecurityPolicySpec") -> bool:
+    def holds(spec: "SecurityPolicySpec") -> bool:
         return spec.type != type_ or spec.credential_blocks == {field}
 
     return holds
@@ -380,7 +380,9 @@ def _type_rule(number: int, type_: str, field: str) -> Rule:
     )
 
 
-class _BackendSecurityPolicySpec(Model):
+class SecurityPolicySpec(Model):
+    """What both versions share; each adds its `gcp_credentials`."""
+
     type: Literal["APIKey", "AWSCredentials", "AzureAPIKey", "AzureCredentials", "GCPCredentials", "AnthropicAPIKey"]
     target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], ONLY_BACKENDS, Field(max_length=16)] = ()
     api_key: APIKeySource | None = None
@@ -402,34 +404,35 @@ class _BackendSecurityPolicySpec(Model):
         return present & set(CREDENTIAL_FIELDS.values())
 
 
-class BackendSecurityPolicySpec(_BackendSecurityPolicySpec):
+class BackendSecurityPolicySpec(SecurityPolicySpec):
     max_properties: ClassVar[int | None] = 4
 
     gcp_credentials: GCPCredentials | None = None
     credential_override: CredentialOverride | None = None
 
 
-class BackendSecurityPolicySpecV1alpha1(_BackendSecurityPolicySpec):
+class BackendSecurityPolicySpecV1alpha1(SecurityPolicySpec):
     max_properties: ClassVar[int | None] = 3
 
     gcp_credentials: GCPCredentialsV1alpha1 | None = None
 
-    @property
-    def credential_override(self) -> None:
-        """v1alpha1 has no such member."""
 
+class AnyBackendSecurityPolicy(Object):
+    """BackendSecurityPolicy of either version."""
 
-class BackendSecurityPolicy(Object):
-    api_version: Literal["aigateway.envoyproxy.io/v1beta1"] = "aigateway.envoyproxy.io/v1beta1"
     kind: Literal["BackendSecurityPolicy"] = "BackendSecurityPolicy"
+    spec: SecurityPolicySpec | None = None
+
+
+class BackendSecurityPolicy(AnyBackendSecurityPolicy):
+    api_version: Literal["aigateway.envoyproxy.io/v1beta1"] = "aigateway.envoyproxy.io/v1beta1"
     spec: BackendSecurityPolicySpec | None = None
 
 
-class BackendSecurityPolicyV1alpha1(Object):
+class BackendSecurityPolicyV1alpha1(AnyBackendSecurityPolicy):
     """v1alpha1: three properties at most, no `credentialOverride`, and GCP wants exactly one credential source."""
 
     api_version: Literal["aigateway.envoyproxy.io/v1alpha1"] = "aigateway.envoyproxy.io/v1alpha1"
-    kind: Literal["BackendSecurityPolicy"] = "BackendSecurityPolicy"
     spec: BackendSecurityPolicySpecV1alpha1 | None = None
 
 

@@ -1,0 +1,101 @@
+"""Which RouteConfigurations and hosts a route is attached to: parentRefs, allowedRoutes, hostnames.
+
+Names are Envoy Gateway's (xDS chapter §1.7, §11): `<gwNs>/<gwName>/<listener>`; the HTTP listeners of one port share
+the RouteConfiguration of the first.
+"""
+
+from dataclasses import dataclass
+
+from extension_server.api import gateway as gateway_api
+from extension_server.api.gateway import Gateway, Listener, ParentReference
+from extension_server.compile import hostnames
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One virtual host of one RouteConfiguration."""
+
+    configuration: str
+    host: str
+    """exact, `*.suffix`, or `*`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    places: tuple[Place, ...]
+    refused: tuple[tuple[int, str], ...]
+    """(index of the parentRef, why no listener takes it)"""
+
+
+def configuration_names(gateway: Gateway) -> dict[str, str]:
+    """Listener name → name of its RouteConfiguration."""
+    prefix = f"{gateway.namespace}/{gateway.name}/"
+    first_on_port: dict[int, str] = {}
+    names = {}
+    for listener in gateway.spec.listeners:
+        if listener.protocol == "HTTP":
+            names[listener.name] = prefix + first_on_port.setdefault(listener.port, listener.name)
+        else:
+            names[listener.name] = prefix + listener.name
+    return names
+
+
+def refers_to(reference: ParentReference, namespace: str, gateway: Gateway) -> bool:
+    """`reference` stands in a route of `namespace`."""
+    return (
+        reference.group == gateway_api.GROUP
+        and reference.kind == "Gateway"
+        and reference.name == gateway.name
+        and (reference.namespace or namespace) == gateway.namespace
+    )
+
+
+def attach(
+    gateway: Gateway, namespace: str, references: tuple[ParentReference, ...], hosts: tuple[str, ...]
+) -> Attachment:
+    """Where a route of `namespace` with these parentRefs and hostnames is served on `gateway`."""
+    places: dict[Place, None] = {}
+    refused = []
+    names = configuration_names(gateway)
+    for index, reference in enumerate(references):
+        if not refers_to(reference, namespace, gateway):
+            continue
+        found: list[Place] = []
+        why = "no listener has this " + " and ".join(
+            word
+            for word, value in (("sectionName", reference.section_name), ("port", reference.port))
+            if value is not None
+        )
+        for listener in gateway.spec.listeners:
+            if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
+                continue
+            if not _allows(listener, namespace, gateway):
+                why = f"listener {listener.name} does not allow routes from namespace {namespace} (allowedRoutes)"
+                continue
+            shared = hostnames.intersect(listener.hostname or hostnames.ANY, hosts)
+            if not shared:
+                why = f"listener {listener.name} takes host {listener.hostname}, none of the route's hostnames"
+            found += (Place(names[listener.name], host) for host in shared if not _taken(gateway, listener, host))
+        places.update(dict.fromkeys(found))
+        if not found:
+            refused.append((index, why))
+    return Attachment(tuple(places), tuple(refused))
+
+
+def _allows(listener: Listener, namespace: str, gateway: Gateway) -> bool:
+    allowed = listener.allowed_routes
+    kinds = allowed.kinds
+    if kinds and not any((kind.group, kind.kind) == (gateway_api.GROUP, "HTTPRoute") for kind in kinds):
+        return False
+    return allowed.namespaces.from_ == "All" or namespace == gateway.namespace
+
+
+def _taken(gateway: Gateway, listener: Listener, host: str) -> bool:
+    """Requests for `host` go to another listener of the same port, which names the host more exactly."""
+    own = listener.hostname or hostnames.ANY
+    return any(
+        hostnames.covers(other.hostname or hostnames.ANY, host)
+        and hostnames.more_specific(other.hostname or hostnames.ANY, own)
+        for other in gateway.spec.listeners
+        if other is not listener and other.port == listener.port and other.protocol == listener.protocol
+    )

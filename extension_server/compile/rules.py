@@ -1,0 +1,207 @@
+"""One rule of an AIGatewayRoute → its generated form, its plan, its token; or the reasons why it fails closed."""
+
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteRule
+from extension_server.api.base import seconds
+from extension_server.compile import plans
+from extension_server.compile.backends import BackendResolver, Resolved, Unusable
+from extension_server.compile.expressions import regex_problem
+from extension_server.compile.precedence import contract_match
+from extension_server.compile.result import CompiledBackend, CompiledRule, Finding, ObjectRef
+from extension_server.compile.routes import GeneratedRule
+from extension_server.compile.snapshot import ref_of
+from filters.contract import config, jsonlib
+from filters.contract.config import RULE_HEADER, Cost, FilterConfig, Listener, Match, VirtualHost
+
+MAX_BACKENDS: Final = 16
+MAX_MATCHES: Final = 64
+MAX_HEADERS: Final = 16
+MAX_MATCHES_OF_ROUTE: Final = 128
+"""limits of HTTPRoute (Gateway API 1.5)"""
+TOKEN_LENGTH: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePart:
+    """Everything that one rule contributes."""
+
+    generated: GeneratedRule
+    compiled: CompiledRule
+    rule: config.Rule
+    backends: tuple[config.Backend, ...]
+    matches: tuple[Match, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.backends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCompiler:
+    """Compiles the rules of one route of one Gateway."""
+
+    gateway: str
+    route: AIGatewayRoute
+    resolver: BackendResolver
+    costs: tuple[Cost, ...]
+    token_key: bytes
+    user_filters: bool
+
+    def compile(self, index: int, rule: AIGatewayRouteRule, matches_before: int) -> RulePart:
+        """`matches_before`: number of matches of the earlier rules, which count against the route's limit."""
+        limits = tuple(self._limits(index, rule, matches_before))
+        resolved: list[Resolved] = []
+        failures: list[Finding] = list(limits)
+        for position, ref in enumerate(rule.backend_refs):
+            try:
+                resolved.append(self.resolver.resolve(self.route, index, position, ref))
+            except Unusable as exc:
+                failures += exc.findings
+        usable = tuple(each for each in resolved if each.weight > 0) if not failures else ()
+        findings = [*failures, *(finding for each in resolved for finding in each.findings)]
+        if not failures and not usable:
+            findings.append(
+                self._finding(
+                    "warning",
+                    f"spec.rules[{index}].backendRefs",
+                    "NoBackends",
+                    "has no backend with a weight above 0; requests for this rule are answered with 503",
+                )
+            )
+        ranks = {priority: rank for rank, priority in enumerate(sorted({each.priority for each in usable}))}
+        if any(priority != rank for priority, rank in ranks.items()):
+            findings.append(self._priorities(index, ranks))
+        return self._assemble(index, rule, tuple(resolved), usable, ranks, tuple(findings))
+
+    def _assemble(
+        self,
+        index: int,
+        rule: AIGatewayRouteRule,
+        resolved: tuple[Resolved, ...],
+        usable: tuple[Resolved, ...],
+        ranks: dict[int, int],
+        findings: tuple[Finding, ...],
+    ) -> RulePart:
+        choice = plans.choose([each.backend for each in usable], user_filters=self.user_filters)
+        preferred = tuple(sorted(usable, key=lambda each: (ranks[each.priority], each.ref)))
+        backends = tuple(each.backend for each in (preferred[:1] if choice.plan == "single" else usable))
+        name = f"{self.route.namespace}/{self.route.name}"
+        matches = tuple(contract_match(f"{name}/rule/{index}", match) for match in rule.matches) or (
+            Match(rule=f"{name}/rule/{index}"),
+        )
+        tokenless = config.Rule(
+            name=f"{name}/rule/{index}",
+            route=name,
+            token="",
+            plan=choice.plan,
+            backends=tuple(backend.name for backend in backends),
+            costs=self.costs,
+        )
+        token = self._token(tokenless, backends, matches, usable)
+        return RulePart(
+            generated=GeneratedRule(rule, token, tuple(each.http_ref for each in resolved) if usable else ()),
+            compiled=CompiledRule(
+                http_route=ObjectRef("HTTPRoute", self.route.namespace, self.route.name),
+                http_rule=index,
+                route=name,
+                rule=index,
+                token=token,
+                plan=choice.plan,
+                reason=choice.reason,
+                backends=tuple(
+                    CompiledBackend(
+                        ref=each.ref,
+                        name=each.backend.name,
+                        host=each.backend.host,
+                        priority=ranks[each.priority],
+                        weight=each.weight,
+                    )
+                    for each in usable
+                ),
+                stream_idle_timeout=seconds(rule.stream_idle_timeout) if rule.stream_idle_timeout else None,
+            ),
+            rule=config.Rule(
+                name=tokenless.name,
+                route=tokenless.route,
+                token=token,
+                plan=tokenless.plan,
+                backends=tokenless.backends,
+                costs=tokenless.costs,
+            ),
+            backends=backends,
+            matches=matches,
+            findings=findings,
+        )
+
+    def _token(
+        self,
+        rule: config.Rule,
+        backends: tuple[config.Backend, ...],
+        matches: tuple[Match, ...],
+        usable: tuple[Resolved, ...],
+    ) -> str:
+        """Changes with everything that the filter does for the rule and with every address that Envoy may pick, so that
+        a filter and an Envoy of different age never combine one's credentials with the other's upstream."""
+        content = config.encode(
+            FilterConfig(
+                gateway=self.gateway,
+                listeners=(Listener("", (VirtualHost((), matches),)),),
+                rules=(rule,),
+                backends=backends,
+            )
+        )
+        addresses = jsonlib.encode([each.endpoints for each in usable])
+        return hmac.digest(self.token_key, content + addresses, "sha256").hex()[:TOKEN_LENGTH]
+
+    def _limits(self, index: int, rule: AIGatewayRouteRule, matches_before: int) -> Iterator[Finding]:
+        field = f"spec.rules[{index}]"
+        if len(rule.backend_refs) > MAX_BACKENDS:
+            message = f"has {len(rule.backend_refs)} entries; at most {MAX_BACKENDS} can be routed to, split the rule"
+            yield self._finding("error", f"{field}.backendRefs", "TooMany", message)
+        if len(rule.matches) > MAX_MATCHES:
+            message = f"has {len(rule.matches)} entries; at most {MAX_MATCHES} can be routed, split the rule"
+            yield self._finding("error", f"{field}.matches", "TooMany", message)
+        elif matches_before + len(rule.matches) > MAX_MATCHES_OF_ROUTE - 1:
+            message = (
+                f"brings the matches of the route to {matches_before + len(rule.matches)}; at most "
+                f"{MAX_MATCHES_OF_ROUTE - 1} can be routed, split the AIGatewayRoute"
+            )
+            yield self._finding("error", f"{field}.matches", "TooMany", message)
+        for position, match in enumerate(rule.matches):
+            where = f"{field}.matches[{position}].headers"
+            if len(match.headers) >= MAX_HEADERS:
+                message = (
+                    f"has {len(match.headers)} entries; at most {MAX_HEADERS - 1} can be matched, because the gateway "
+                    "adds one of its own"
+                )
+                yield self._finding("error", where, "TooMany", message)
+            for number, header in enumerate(match.headers):
+                if header.name.lower() == RULE_HEADER:
+                    message = f"header {RULE_HEADER} is the gateway's own; match on another header"
+                    yield self._finding("error", f"{where}[{number}].name", "ReservedHeader", message)
+                problem = regex_problem(header.value) if header.type == "RegularExpression" else None
+                if problem is not None:
+                    yield self._finding("error", f"{where}[{number}].value", "InvalidRegex", problem)
+
+    def _priorities(self, index: int, ranks: dict[int, int]) -> Finding:
+        changes = ", ".join(f"{priority} becomes {rank}" for priority, rank in ranks.items() if priority != rank)
+        return self._finding(
+            "warning",
+            f"spec.rules[{index}].backendRefs",
+            "PrioritiesNotContiguous",
+            f"priorities must start at 0 and have no gaps: {changes}",
+        )
+
+    def _finding(self, severity: str, field: str, reason: str, message: str) -> Finding:
+        return Finding(
+            severity="error" if severity == "error" else "warning",
+            object=ref_of(self.route),
+            field=field,
+            reason=reason,
+            message=message,
+        )

@@ -1,0 +1,155 @@
+"""BackendSecurityPolicy → the credential that the data plane sends, for the types that need no exchange.
+
+Pure: Secrets are looked up through a function, nothing is fetched. Called by compile. Types that need a token exchange
+(Azure client secrets, GCP, AWS OIDC) are refused here with a sentence, never sent without a credential.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from extension_server.api import core, gateway
+from extension_server.api.aigateway import (
+    CREDENTIAL_FIELDS,
+    APIKeySource,
+    AWSCredentials,
+    BackendSecurityPolicySpec,
+    SecurityPolicySpec,
+)
+from extension_server.credentials import aws_file
+from filters.contract.config import AwsCredential, Credential, HeaderCredential
+from filters.contract.secret import Secret
+
+API_KEY: Final = "apiKey"
+AWS_CREDENTIALS: Final = "credentials"
+
+SecretOf = Callable[[str, str], core.Secret | None]
+"""(namespace, name) → Secret"""
+Granted = Callable[[str, str], bool]
+"""(namespace, name): may this policy read the Secret in another namespace?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsEnvironment:
+    """Static AWS keys of the process environment, where the process has one that counts (standalone mode)."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret | None = None
+
+
+class CredentialProblem(Exception):
+    """The policy gives no credential now; `field` is the path in the policy, `message` says what to do."""
+
+    def __init__(self, field: str, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = reason
+        self.message = message
+
+
+_KEY_HEADERS: Final = {
+    "APIKey": ("authorization", "Bearer "),
+    "AzureAPIKey": ("api-key", ""),
+    "AnthropicAPIKey": ("x-api-key", ""),
+}
+"""type → header and what stands before the key in it"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialReader:
+    """Reads the credential of one policy at a time. `namespace` is the policy's."""
+
+    secret_of: SecretOf
+    granted: Granted
+    aws_environment: AwsEnvironment | None = None
+
+    def read(self, spec: SecurityPolicySpec, namespace: str) -> Credential:
+        """Raises CredentialProblem."""
+        field = f"spec.{CREDENTIAL_FIELDS[spec.type]}"
+        if isinstance(spec, BackendSecurityPolicySpec) and spec.credential_override is not None:
+            raise CredentialProblem(
+                "spec.credentialOverride",
+                "NotSupported",
+                "credentials taken from the request are not supported yet; remove credentialOverride",
+            )
+        if spec.type in _KEY_HEADERS:
+            source = spec.api_key or spec.azure_api_key or spec.anthropic_api_key
+            assert source is not None  # rules B1, B3, B6
+            return self._header(spec.type, source, namespace, field)
+        if spec.aws_credentials is not None:
+            return self._aws(spec.aws_credentials, namespace, field)
+        raise CredentialProblem(
+            field, "NotSupported", f"type {spec.type} needs a token exchange, which is not supported yet"
+        )
+
+    def _header(self, type_: str, source: APIKeySource, namespace: str, field: str) -> HeaderCredential:
+        key = self._secret(source.secret_ref, API_KEY, namespace, f"{field}.secretRef").reveal().strip()
+        if not key:
+            raise CredentialProblem(
+                f"{field}.secretRef",
+                "InvalidSecret",
+                f"key {API_KEY} of Secret {source.secret_ref.name} is empty; put the API key there",
+            )
+        if not all(" " <= character <= "~" for character in key):
+            raise CredentialProblem(
+                f"{field}.secretRef",
+                "InvalidSecret",
+                f"key {API_KEY} of Secret {source.secret_ref.name} holds line breaks or characters that cannot be "
+                "sent in a header; store the bare API key",
+            )
+        header, before = _KEY_HEADERS[type_]
+        return HeaderCredential(name=header, value=Secret(before + key))
+
+    def _aws(self, aws: AWSCredentials, namespace: str, field: str) -> AwsCredential:
+        if aws.credentials_file is not None:
+            reference = aws.credentials_file.secret_ref
+            path = f"{field}.credentialsFile.secretRef"
+            text = self._secret(reference, AWS_CREDENTIALS, namespace, path)
+            try:
+                return aws_file.read(text, profile=aws.credentials_file.profile, region=aws.region)
+            except aws_file.BadCredentialsFile as exc:
+                message = f"key {AWS_CREDENTIALS} of Secret {reference.name} {exc}"
+                raise CredentialProblem(path, "InvalidSecret", message) from exc
+        if aws.oidc_exchange_token is not None:
+            raise CredentialProblem(
+                f"{field}.oidcExchangeToken",
+                "NotSupported",
+                "AWS OIDC exchange is not supported yet; use credentialsFile",
+            )
+        if self.aws_environment is None:
+            raise CredentialProblem(
+                field,
+                "NotSupported",
+                "the default AWS credential chain is not supported yet; set credentialsFile, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY in the environment of `aigw run`",
+            )
+        return AwsCredential(
+            region=aws.region,
+            access_key_id=self.aws_environment.access_key_id,
+            secret_access_key=self.aws_environment.secret_access_key,
+            session_token=self.aws_environment.session_token,
+        )
+
+    def _secret(self, reference: gateway.SecretObjectReference, key: str, namespace: str, field: str) -> Secret:
+        where = reference.namespace or namespace
+        if (reference.group, reference.kind) != ("", "Secret"):
+            raise CredentialProblem(field, "InvalidKind", f"must refer to a Secret, not {reference.kind}")
+        if where != namespace and not self.granted(where, reference.name):
+            raise CredentialProblem(
+                field,
+                "RefNotPermitted",
+                f"Secret {where}/{reference.name} is in another namespace; a ReferenceGrant in namespace {where} must "
+                f"allow BackendSecurityPolicy from namespace {namespace} to reference Secret",
+            )
+        secret = self.secret_of(where, reference.name)
+        if secret is None:
+            raise CredentialProblem(
+                field, "SecretNotFound", f"Secret {where}/{reference.name} not found; create it with the key {key}"
+            )
+        value = secret.value(key)
+        if value is None:
+            raise CredentialProblem(
+                field, "InvalidSecret", f"Secret {where}/{reference.name} does not contain key {key}; add it"
+            )
+        return value
