@@ -447,7 +447,7 @@ class DirectResponse(Model):
 
 
 class HTTPRouteFilterSpec(Model):
-    url_rewrite: URLRewrite | None = Field(default=None, alias="urlRewrite")
+    url_rewrite: URLRewrite | None = None
     direct_response: DirectResponse | None = None
 
 

@@ -1,8 +1,8 @@
-"""ReferenceGrants: may an object of one namespace refer to one in another? (API chapter §2.9; `to.name` counts here.)"""
+"""ReferenceGrants: may an object refer to one in another namespace? (API chapter §2.9; `to.name` counts here.)"""
 
 from dataclasses import dataclass
 
-from extension_server.api.gateway import ReferenceGrant
+from extension_server.api.gateway import ReferenceGrant, ReferenceGrantSpec
 from extension_server.compile.snapshot import Snapshot
 
 
@@ -18,12 +18,16 @@ def granted(resources: Snapshot, source: Side, target: Side, name: str) -> bool:
     if source.namespace == target.namespace:
         return True
     return any(
-        any((who.group, who.kind, who.namespace) == (source.group, source.kind, source.namespace) for who in spec.from_)
-        and any(
-            (what.group, what.kind) == (target.group, target.kind) and what.name in (None, name) for what in spec.to
-        )
-        for spec in (grant.spec for grant in resources.all(ReferenceGrant) if grant.namespace == target.namespace)
+        _allows(grant.spec, source, target, name)
+        for grant in resources.all(ReferenceGrant)
+        if grant.namespace == target.namespace
     )
+
+
+def _allows(spec: ReferenceGrantSpec, source: Side, target: Side, name: str) -> bool:
+    sources = {(each.group, each.kind, each.namespace) for each in spec.from_}
+    targets = {(each.group, each.kind) for each in spec.to if each.name in (None, name)}
+    return (source.group, source.kind, source.namespace) in sources and (target.group, target.kind) in targets
 
 
 def refusal(source: Side, target: Side, name: str) -> str:

@@ -1,8 +1,8 @@
 """AIGatewayRoute → the Gateway API objects that Envoy Gateway (or standalone's writer) turns into Envoy routes.
 
-One HTTPRoute of the route's name, with a rule per AI rule and a last one that fails closed; and the two HTTPRouteFilters
-that its rules refer to (API chapter §2.3). Each AI rule's matches also demand the rule's token in RULE_HEADER, which only
-our filter sets: without the filter every request meets the last rule.
+One HTTPRoute of the route's name, with a rule per AI rule and a last one that fails closed; and the two
+HTTPRouteFilters that its rules refer to (API chapter §2.3). Each AI rule's matches also demand the rule's token in
+RULE_HEADER, which only our filter sets: without the filter every request meets the last rule.
 """
 
 from collections.abc import Sequence
