@@ -7,12 +7,17 @@ chat completion"; gateway extensions (`thinking`, `cache_control`, `thinking_blo
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
 from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.errors import MalformedRequest
+
+
+NULL: Final = Raw(b"null")
+"""An absent member of any type; ask `jsonlib.is_null`. (msgspec reads `Raw | None` as null only.)"""
 
 
 class CacheControl(Struct, frozen=True):
@@ -92,7 +97,7 @@ class Function(Struct, frozen=True):
     name: str = ""
     description: str | None = None
     strict: bool | None = None
-    parameters: Raw | None = None
+    parameters: Raw = NULL
     cache_control: CacheControl | None = None
 
 
@@ -105,7 +110,7 @@ class JsonSchema(Struct, frozen=True, rename={"schema_": "schema"}):
     name: str = ""
     description: str | None = None
     strict: bool | None = None
-    schema_: Raw | None = None
+    schema_: Raw = NULL
 
 
 class ResponseFormat(Struct, frozen=True):
@@ -131,15 +136,15 @@ class ChatRequest(Struct, frozen=True):
     model: str = ""
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    temperature: Raw | None = None
-    top_p: Raw | None = None
-    top_k: Raw | None = None
+    temperature: Raw = NULL
+    top_p: Raw = NULL
+    top_k: Raw = NULL
     n: int | None = None
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: list[Tool] | None = None
-    tool_choice: Raw | None = None
+    tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
@@ -147,11 +152,11 @@ class ChatRequest(Struct, frozen=True):
     service_tier: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    metadata: Raw | None = None
-    presence_penalty: Raw | None = None
-    frequency_penalty: Raw | None = None
-    seed: Raw | None = None
-    web_search_options: Raw | None = None
+    metadata: Raw = NULL
+    presence_penalty: Raw = NULL
+    frequency_penalty: Raw = NULL
+    seed: Raw = NULL
+    web_search_options: Raw = NULL
 
 
 _read = jsonlib.decoder(ChatRequest)
