@@ -5,12 +5,11 @@ vocabulary, which protobuf checks and stores in C:
 
     message(LISTENER, name="default/gw/http", address={"socket_address": {…}})
 
-A typed extension (`google.protobuf.Any`) is `packed(TYPE, …)`, read with `unpacked(any)`.
+A Struct is `struct(…)`. A typed extension (`google.protobuf.Any`) is `packed(TYPE, …)`, read with `unpacked(any)`.
 """
 
 import functools
 import lzma
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final
 
@@ -95,22 +94,8 @@ def duration(seconds: float) -> Fields:
     return {"seconds": nanoseconds // 1_000_000_000, "nanos": nanoseconds % 1_000_000_000}
 
 
-def struct(members: Mapping[str, Any]) -> Fields:
-    """A google.protobuf.Struct of strings, numbers, booleans, lists and dicts."""
-    return {"fields": {name: _value(member) for name, member in members.items()}}
-
-
-def _value(value: Any) -> Fields:
-    match value:
-        case bool():
-            return {"bool_value": value}
-        case str():
-            return {"string_value": value}
-        case int() | float():
-            return {"number_value": value}
-        case Mapping():
-            return {"struct_value": struct(value)}
-        case list() | tuple():
-            return {"list_value": {"values": [_value(item) for item in value]}}
-        case _:
-            raise TypeError(f"no google.protobuf.Value for {type(value).__name__}")
+def struct(members: Fields) -> Message:
+    """A google.protobuf.Struct of strings, numbers, booleans, lists and dicts, in this order."""
+    made = message("google.protobuf.Struct")
+    made.update(members)
+    return made
