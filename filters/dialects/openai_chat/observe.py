@@ -7,6 +7,7 @@ objects in mid-stream or with status 200, events without a blank line between th
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
@@ -25,7 +26,9 @@ MAX_OBSERVED_BODY: Final = 32 * 1024 * 1024
 _NO_USAGE: Final = Usage(input=0, output=0, total=0)
 _USAGE: Final = b'"usage"'
 _ERROR: Final = b'"error"'
-_FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+_USAGE_NULL: Final = b'"usage":null'
+_FINISHED: Final = b'"finish_reason":"'
+_FINISHED_SPACED: Final = b'"finish_reason": "'
 _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -56,17 +59,20 @@ _read_text: Final = jsonlib.decoder(str)
 _read_error: Final = jsonlib.decoder(dict[str, object])
 
 _GENERATED: Final = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
+_NOTHING_NEW: Final = Output()
+_MORE_CONTENT: Final = Output(content=True)
 _EMPTY: Final = (b"null", b'""', b"[]", b"{}")
 
 
 class StreamObserver:
     """One streamed answer."""
 
-    __slots__ = ("_blind", "_content", "_done", "_failed", "_finished", "_model", "_parser")
+    __slots__ = ("_blind", "_content", "_done", "_failed", "_finished", "_model", "_model_text", "_parser")
 
     def __init__(self) -> None:
         self._parser = sse.Parser()
         self._model = ""
+        self._model_text = b""
         self._content = False
         self._finished = False
         self._done = False
@@ -99,27 +105,32 @@ class StreamObserver:
                 failure = failure or self._failure(answer)
         if end and failure is None:
             failure = self._truncation()
-        return Output(usage=usage, model=model, content=self._content and bool(batch), failure=failure)
+        content = self._content and bool(batch)
+        if usage is None and failure is None and not model:
+            return _MORE_CONTENT if content else _NOTHING_NEW
+        return Output(usage=usage, model=model, content=content, failure=failure)
 
-    def _texts(self, event: sse.Event) -> list[bytes]:
+    def _texts(self, event: sse.Event) -> Sequence[bytes]:
         """The JSON texts of one event that must be read. Most need not: the model is known, and nothing is counted."""
         data = event.data
         if b"\n" in data and not _is_json(data):
             return [text for line in event.lines() for text in self._texts(sse.Event(line))]
         if data.startswith(b"[DONE]"):
             self._done = True
-            return []
-        if not self._finished and _FINISHED.search(data):
+            return ()
+        if not self._finished and (_FINISHED in data or _FINISHED_SPACED in data):
             self._finished = True
-        if self._content and self._model and _USAGE not in data and _ERROR not in data:
-            return []
-        return [data]
+        known = self._content and self._model and self._model_text in data
+        if known and _ERROR not in data and data.count(_USAGE) == data.count(_USAGE_NULL):
+            return ()
+        return (data,)
 
     def _new_model(self, answer: _Answer) -> str:
         model = _model(answer)
-        if model == self._model:
+        if not model or model == self._model:
             return ""
-        self._model = model or self._model
+        self._model = model
+        self._model_text = jsonlib.encode(model)
         return model
 
     def _failure(self, answer: _Answer) -> GatewayError | None:
