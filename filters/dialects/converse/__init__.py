@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse and ConverseStream: request body, whole answer, event stream, errors."""

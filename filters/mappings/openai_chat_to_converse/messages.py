@@ -1,0 +1,307 @@
+"""The conversation: chat messages → `system` and alternating turns (translation chapter §7.3).
+
+Adjacent messages of one side become one turn, since several models on Bedrock insist on alternation. Text without a
+visible character is left out (Bedrock refuses it), and with it a message that holds nothing else.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from filters.contract import jsonlib
+from filters.contract.jsonlib import JsonError, Raw
+from filters.dialects.converse import request as converse
+from filters.dialects.converse.request import Block
+from filters.dialects.openai_chat import request as openai
+from filters.dialects.openai_chat.request import CacheControl, Message, Part, text_or_parts
+from filters.mappings.openai_chat_to_converse import parts
+from filters.mappings.openai_chat_to_converse.refusals import malformed, unprocessable
+from filters.quirks.bedrock import Family
+
+EMPTY_OBJECT: Final = Raw(b"{}")
+
+_TEXT_ONLY: Final = "invalid content type (must be string or array of ChatCompletionContentPartTextParam)"
+_BLANK: Final = re.compile(rb'"(?: |\\[nrtf]|\\u00(?:0[9a-dA-D]|20|[aA]0))*"')
+_BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_QUOTE: Final = ord('"')
+_STRING_OR_ARRAY: Final = (_QUOTE, ord("["))
+_TOOL_ID_ALPHABET: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+
+_read_object = jsonlib.decoder(dict[str, Raw])
+_read_text = jsonlib.decoder(str)
+
+
+class Conversation(Struct, frozen=True):
+    system: list[Block]
+    messages: list[converse.Message]
+    tool_names: dict[str, None]
+    """functions that were called, in order; Converse wants them declared"""
+    unsigned_tool_turn: bool
+    """the tool results at the end answer calls that come without the reasoning that led to them"""
+
+
+class _Turns:
+    """Collects blocks into turns."""
+
+    __slots__ = ("documents", "dropped", "family", "system", "tool_names", "turns")
+
+    def __init__(self, family: Family, dropped: dict[str, None]) -> None:
+        self.family = family
+        self.dropped = dropped
+        self.documents = parts.Documents()
+        self.system: list[Block] = []
+        self.turns: list[converse.Message] = []
+        self.tool_names: dict[str, None] = {}
+
+    def add(self, role: converse.Role, blocks: list[Block]) -> None:
+        if not blocks:
+            return
+        if self.turns and self.turns[-1].role == role:
+            self.turns[-1].content.extend(blocks)
+        else:
+            self.turns.append(converse.Message(role, blocks))
+
+
+def convert(messages: list[Message], family: Family, dropped: dict[str, None]) -> Conversation:
+    """All messages. What is left out on purpose is added to `dropped`. Raises MalformedRequest, Unprocessable."""
+    turns = _Turns(family, dropped)
+    for index, message in enumerate(messages):
+        add = _ROLES.get(message.role)
+        if add is None:
+            reason = (
+                f"unknown ChatCompletionMessageParam type: {message.role}"
+                if message.role
+                else "chat message does not have role"
+            )
+            raise malformed(reason, f"messages[{index}].role")
+        if message.name:
+            dropped["messages[].name"] = None
+        add(turns, message, f"messages[{index}]")
+    return Conversation(turns.system, turns.turns, turns.tool_names, _unsigned_tool_turn(turns.turns))
+
+
+def _unsigned_tool_turn(turns: list[converse.Message]) -> bool:
+    if len(turns) < 2 or not any(block.tool_result is not UNSET for block in turns[-1].content):
+        return False
+    return all(block.reasoning_content is UNSET for block in turns[-2].content)
+
+
+def _mark(blocks: list[Block], mark: CacheControl | None) -> None:
+    """Everything up to here is to be cached."""
+    point = parts.cache_point(mark)
+    if point is not None and blocks:
+        blocks.append(Block(cache_point=point))
+
+
+def _text_block(content: Raw) -> list[Block]:
+    """A JSON string as a block that carries it unread; nothing for a blank one."""
+    return [] if _BLANK.fullmatch(content) else [Block(text=content)]
+
+
+def _is_string(content: Raw) -> bool:
+    return memoryview(content)[0] == _QUOTE
+
+
+def _system(turns: _Turns, message: Message, param: str) -> None:
+    content = _required(message.content, param)
+    blocks: list[Block] = []
+    if _is_string(content):
+        blocks = _text_block(content)
+    else:
+        for index, part in enumerate(text_or_parts(content, f"{param}.content")):
+            assert isinstance(part, Part)
+            if part.type != "text":
+                raise malformed(_TEXT_ONLY, f"{param}.content[{index}].type")
+            if part.text and not part.text.isspace():
+                blocks.append(Block(text=part.text))
+                _mark(blocks, part.cache_control)
+    _mark(blocks, message.cache_control)
+    turns.system.extend(blocks)
+
+
+def _user(turns: _Turns, message: Message, param: str) -> None:
+    if message.content is UNSET:
+        raise _missing_content(param)
+    blocks: list[Block] = []
+    if _is_string(message.content):
+        blocks = _text_block(message.content)
+    else:
+        for index, part in enumerate(text_or_parts(message.content, f"{param}.content")):
+            assert isinstance(part, Part)
+            found = parts.block(part, f"{param}.content[{index}]", turns.documents, turns.dropped)
+            if found is not None:
+                blocks.append(found)
+                _mark(blocks, part.cache_control)
+    _mark(blocks, message.cache_control)
+    turns.add("user", blocks)
+
+
+def _assistant(turns: _Turns, message: Message, param: str) -> None:
+    blocks: list[Block] = []
+    content = message.content
+    if content is UNSET or jsonlib.is_null(content) or _is_string(content):
+        _echo_thinking(turns, blocks, message)
+        text = _text_block(content) if content is not UNSET and _is_string(content) else []
+        if not text and message.refusal:
+            text = [Block(text=message.refusal)]
+        blocks += text
+    else:
+        found = text_or_parts(content, f"{param}.content")
+        assert isinstance(found, list)
+        if not any(part.type in ("thinking", "redacted_thinking") for part in found):
+            _echo_thinking(turns, blocks, message)  # parts of that kind win over the member (§16 D3)
+        for index, part in enumerate(found):
+            _assistant_part(turns, blocks, part, f"{param}.content[{index}]")
+    for index, call in enumerate(message.tool_calls or ()):
+        blocks.append(Block(tool_use=_tool_use(turns, call, index, f"{param}.tool_calls[{index}]")))
+        _mark(blocks, call.cache_control)
+    _mark(blocks, message.cache_control)
+    turns.add("assistant", blocks)
+
+
+def _echo_thinking(turns: _Turns, blocks: list[Block], message: Message) -> None:
+    """`thinking_blocks` of an earlier answer, for models that take them back; unsigned ones are refused by them."""
+    for block in message.thinking_blocks or ():
+        if turns.family.signatures and block.type == "thinking" and block.signature:
+            blocks.append(_reasoning(block.thinking or "", block.signature))
+        elif turns.family.signatures and block.type == "redacted_thinking" and block.data:
+            blocks.append(Block(reasoning_content=converse.Reasoning(redacted_content=block.data)))
+        else:
+            turns.dropped["messages[].thinking_blocks"] = None
+
+
+def _reasoning(text: str, signature: str | None) -> Block:
+    return Block(reasoning_content=converse.Reasoning(converse.ReasoningText(text, signature)))
+
+
+def _assistant_part(turns: _Turns, blocks: list[Block], part: Part, param: str) -> None:
+    match part.type:
+        case "text" | "refusal":
+            text = part.text if part.type == "text" else part.refusal
+            if not text or text.isspace():
+                return
+            blocks.append(Block(text=text))
+        case "thinking":
+            if not part.text and not part.signature:
+                return
+            # A signature is a vendor's secret handshake: another model refuses it (§16 D4).
+            blocks.append(_reasoning(part.text or "", part.signature if turns.family.signatures else None))
+        case "redacted_thinking":
+            data = part.redacted_content
+            if not data:
+                return
+            if not turns.family.signatures:
+                turns.dropped["messages[].content[].redacted_thinking"] = None
+                return
+            if not _BASE64.fullmatch(data):
+                raise unprocessable(
+                    "redacted_content must be a binary/bytes value in bedrock", f"{param}.redactedContent"
+                )
+            blocks.append(Block(reasoning_content=converse.Reasoning(redacted_content=data)))
+        case _:
+            raise unprocessable(
+                f"unsupported assistant content type: {part.type}", f"{param}.type", code="unsupported_content"
+            )
+    _mark(blocks, part.cache_control)
+
+
+def _tool_use(turns: _Turns, call: openai.ToolCall, index: int, param: str) -> converse.ToolUse:
+    if not call.id:
+        raise unprocessable(
+            f"tool_call at index {index} is missing required field 'id'", f"{param}.id", code="missing_field"
+        )
+    if call.function is None or call.type not in ("function", ""):
+        raise unprocessable(f"unsupported tool call type: {call.type}", f"{param}.type", code="unsupported_content")
+    turns.tool_names[call.function.name] = None
+    return converse.ToolUse(
+        call.function.name, tool_id(call.id), _arguments(call.function.arguments, f"{param}.function.arguments")
+    )
+
+
+def _arguments(text: str, param: str) -> Raw:
+    """The JSON text as it is: order of members and big integers are the model's own."""
+    stripped = text.strip()
+    if stripped in ("", "null"):
+        return EMPTY_OBJECT
+    raw = Raw(stripped.encode())
+    try:
+        _read_object(raw)
+    except JsonError:
+        raise unprocessable(
+            "tool call arguments must be the JSON text of an object", param, code="invalid_tool_arguments"
+        ) from None
+    return raw
+
+
+def tool_id(text: str) -> str:
+    """Ids of other providers may hold characters that Bedrock refuses; calls and results are changed alike."""
+    return _TOOL_ID_ALPHABET.sub("_", text)
+
+
+def _tool(turns: _Turns, message: Message, param: str) -> None:
+    if not message.tool_call_id:
+        raise unprocessable(
+            "tool message is missing required field 'tool_call_id'", f"{param}.tool_call_id", code="missing_field"
+        )
+    content = _required(message.content, param)
+    mark = message.cache_control
+    results: list[converse.ToolResultContent] = []
+    status: str | None = None
+    if _is_string(content):
+        if not _BLANK.fullmatch(content):
+            results.append(converse.ToolResultContent(text=content))
+        if turns.family.tool_result_status and _reports_error(content):
+            status = "error"
+    else:
+        for index, part in enumerate(text_or_parts(content, f"{param}.content")):
+            assert isinstance(part, Part)
+            where = f"{param}.content[{index}]"
+            found = parts.block(part, where, turns.documents, turns.dropped)
+            if found is None:
+                continue
+            if found.audio is not UNSET:
+                raise unprocessable("a tool result cannot hold audio", f"{where}.type", code="unsupported_content")
+            results.append(
+                converse.ToolResultContent(
+                    text=found.text, image=found.image, document=found.document, video=found.video
+                )
+            )
+            mark = mark or part.cache_control
+    blocks = [Block(tool_result=converse.ToolResult(results, tool_id(message.tool_call_id), status))]
+    _mark(blocks, mark)
+    turns.add("user", blocks)
+
+
+def _reports_error(content: Raw) -> bool:
+    """A string that is a JSON object with a member `error`, whatever its value."""
+    text = bytes(content)
+    if b"{" not in text[:64] or b"error" not in text:
+        return False
+    try:
+        return "error" in _read_object(_read_text(content).encode())
+    except (JsonError, UnicodeEncodeError):
+        return False
+
+
+def _required(content: Raw | UnsetType, param: str) -> Raw:
+    """Content of the roles that must have one and may not have null."""
+    if content is UNSET:
+        raise _missing_content(param)
+    if memoryview(content)[0] not in _STRING_OR_ARRAY:
+        raise malformed(_TEXT_ONLY, f"{param}.content", code="invalid_type")
+    return content
+
+
+def _missing_content(param: str) -> Exception:
+    return unprocessable("message 'content' must be a string or an array", f"{param}.content", code="missing_field")
+
+
+_ROLES: Final[Mapping[str, Callable[[_Turns, Message, str], None]]] = {
+    "system": _system,
+    "developer": _system,
+    "user": _user,
+    "assistant": _assistant,
+    "tool": _tool,
+}
