@@ -184,9 +184,7 @@ class AIGatewayRouteSpec(Model):
     parent_refs: Annotated[tuple[ParentReference, ...], ONLY_GATEWAYS, Field(max_length=16)] = ()
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[AIGatewayRouteRule, ...], UNIQUE_RULE_NAMES, Field(max_length=15)]
-    llm_request_costs: Annotated[tuple[LLMRequestCost, ...], Field(max_length=36)] = Field(
-        default=(), alias="llmRequestCosts"
-    )
+    llm_request_costs: Annotated[tuple[LLMRequestCost, ...], Field(max_length=36)] = ()
 
 
 class AIGatewayRoute(Object):

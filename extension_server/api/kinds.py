@@ -58,10 +58,7 @@ def model_of(api_version: str, kind: str) -> type[Object]:
     if any(version.rpartition("/")[0] == group for version in versions):
         raise UnknownKind(f"apiVersion {api_version} of kind {kind} is not supported; use {' or '.join(versions)}")
     if (group, kind) in _LATER:
-        raise UnknownKind(
-            f"kind {kind} is not supported by `aigw run` yet: take it out of the file; "
-            "in a cluster the controller serves it"
-        )
+        raise UnknownKind(f"kind {kind} is not supported by `aigw run` yet; take the object out of the file")
     raise UnknownKind(f"kind {kind} ({api_version}) is not supported by standalone; use Envoy Gateway")
 
 

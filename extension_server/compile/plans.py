@@ -34,7 +34,7 @@ def choose(backends: Sequence[Backend], *, user_filters: bool) -> Choice:
     if user_filters and backends:
         return Choice(
             "attempt",
-            "A filter of the listener runs after the AI filter: it must see the client's own request and no credential.",
+            "A filter runs after the AI filter: it must see the client's own request without credentials.",
         )
     if len(backends) < 2:
         return Choice("single", "One backend." if backends else "No usable backend: requests are answered with 503.")

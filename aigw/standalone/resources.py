@@ -1,0 +1,181 @@
+"""The resource file of `aigw run FILE` → a Snapshot, or everything that is wrong with it.
+
+Multi-document YAML with the objects exactly as for Kubernetes. `${VAR}` and its kin are replaced (yaml_documents), and
+in Secrets the annotations `substitution.aigw.run/env/<key>` and `substitution.aigw.run/file/<key>` set a key from a
+variable or a file. All errors are reported together, in the order of the file, each as
+`FILE: document N (Kind namespace/name): field.path: message`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from aigw.standalone import yaml_documents
+from aigw.standalone.yaml_documents import BadYaml, Document
+from extension_server.api import core, kinds
+from extension_server.api.base import InvalidObject, Object, Problem, parse
+from extension_server.compile.result import Finding, ObjectRef
+from extension_server.compile.snapshot import Snapshot, ref_of
+from filters.contract.secret import Secret
+
+_SUBSTITUTION: Final = "substitution.aigw.run/"
+_FROM_ENVIRONMENT: Final = f"{_SUBSTITUTION}env/"
+_FROM_FILE: Final = f"{_SUBSTITUTION}file/"
+_FOREIGN_HINT: Final = "not supported by standalone; use Envoy Gateway"
+
+
+class BadResources(ValueError):
+    """The file cannot be used. `messages` are complete sentences, one per defect, in the order of the file."""
+
+    def __init__(self, messages: Iterable[str]) -> None:
+        self.messages = tuple(messages)
+        super().__init__("\n".join(self.messages))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a file says."""
+
+    file: str
+    snapshot: Snapshot
+    documents: Mapping[ObjectRef, int]
+    """number of the document that each object comes from"""
+    warnings: tuple[str, ...] = ()
+
+    def sentence(self, finding: Finding) -> str:
+        """A finding of the compiler, with the place in the file."""
+        number = self.documents.get(finding.object)
+        place = f"{self.file}: document {number} ({finding.object})" if number else f"{self.file}: {finding.object}"
+        return f"{place}: {finding.field}: {finding.message}" if finding.field else f"{place}: {finding.message}"
+
+
+def load(path: Path, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
+    """Reads and checks the file. `home` is what `~` stands for in file substitutions. Raises BadResources."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise BadResources((f"{path}: cannot be read: {exc.strerror or exc}",)) from exc
+    except UnicodeDecodeError as exc:
+        raise BadResources((f"{path}: not UTF-8 text (byte {exc.start})",)) from exc
+    return read(text, str(path), environment, home=home)
+
+
+def read(text: str, file: str, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
+    """The objects in `text`; `file` names it in messages. Raises BadResources."""
+    reader = _Reader(file, environment, home or Path.home())
+    try:
+        for document in yaml_documents.read(text, environment):
+            reader.add(document)
+    except BadYaml as exc:
+        reader.errors.append(f"{file}: {exc}")
+    if not reader.errors and not reader.objects:
+        reader.errors.append(f"{file}: holds no objects")
+    if reader.errors:
+        raise BadResources(reader.errors)
+    return Loaded(
+        file=file,
+        snapshot=Snapshot(reader.objects.values()),
+        documents=MappingProxyType(reader.numbers),
+        warnings=tuple(reader.warnings),
+    )
+
+
+class _Reader:
+    """Collects the objects of one file."""
+
+    def __init__(self, file: str, environment: Mapping[str, str], home: Path) -> None:
+        self.file = file
+        self.environment = environment
+        self.home = home
+        self.objects: dict[ObjectRef, Object] = {}
+        self.numbers: dict[ObjectRef, int] = {}
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+
+    def add(self, document: Document) -> None:
+        place = f"{self.file}: document {document.number}"
+        content = document.content
+        if document.errors:
+            place = f"{place} ({_title(content)})" if isinstance(content, dict) else place
+            self.errors += (f"{place}: {error}" for error in document.errors)
+            return
+        if not isinstance(content, dict):
+            self.errors.append(f"{place}: must be an object with apiVersion, kind and metadata")
+            return
+        missing = [name for name in ("apiVersion", "kind") if not isinstance(content.get(name), str)]
+        if missing:
+            self.errors += (f"{place}: {name}: Required value" for name in missing)
+            return
+        place = f"{place} ({_title(content)})"
+        try:
+            model = kinds.model_of(content["apiVersion"], content["kind"])
+            object_ = parse(model, content)
+        except kinds.UnknownKind as exc:
+            self.errors.append(f"{place}: {exc}")
+            return
+        except InvalidObject as exc:
+            foreign = not kinds.is_ours(model)
+            self.errors += (f"{place}: {problem.field}: {_text(problem, foreign)}" for problem in exc.problems)
+            return
+        if isinstance(object_, core.Secret):
+            object_ = self._substituted(object_, place)
+        ref = ref_of(object_)
+        if ref in self.objects:
+            self.errors.append(f"{place}: is defined already by document {self.numbers[ref]}")
+            return
+        self.objects[ref] = object_
+        self.numbers[ref] = document.number
+
+    def _substituted(self, secret: core.Secret, place: str) -> core.Secret:
+        """A source that is not there leaves the key as the Secret has it, with a warning; else it is an error."""
+        values: dict[str, Secret] = {}
+        for annotation, source in sorted(secret.metadata.annotations.items()):
+            key, value, why = self._source(annotation, source)
+            if value is not None:
+                values[key] = Secret(value)
+            elif why:
+                message = f"{place}: metadata.annotations[{annotation}]: {why}"
+                if secret.value(key) is None:
+                    self.errors.append(f"{message}, and key {key} has no other value")
+                else:
+                    self.warnings.append(f"{message}; key {key} keeps the value written in the file")
+        if not values:
+            return secret
+        return secret.model_copy(update={"string_data": {**secret.string_data, **values}})
+
+    def _source(self, annotation: str, source: str) -> tuple[str, str | None, str]:
+        """(key, value, why there is none); an empty key for annotations of other purpose."""
+        if annotation.startswith(_FROM_ENVIRONMENT):
+            value = self.environment.get(source)
+            return annotation.removeprefix(_FROM_ENVIRONMENT), value, f"environment variable {source} is not set"
+        if not annotation.startswith(_FROM_FILE):
+            return "", None, ""
+        path = self.home / source[2:] if source.startswith("~/") else Path(source)
+        try:
+            return annotation.removeprefix(_FROM_FILE), path.read_text(encoding="utf-8"), ""
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
+            return annotation.removeprefix(_FROM_FILE), None, f"file {source} cannot be read: {reason}"
+
+
+def _title(content: Mapping[str, Any]) -> str:
+    metadata = content.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    namespace, name = metadata.get("namespace") or "default", metadata.get("name") or "?"
+    if content.get("kind") == "GatewayClass":
+        namespace = ""
+    return str(ObjectRef(str(content.get("kind") or "?"), str(namespace), str(name)))
+
+
+def _text(problem: Problem, foreign: bool) -> str:
+    if problem.unknown_field and foreign:
+        return _FOREIGN_HINT
+    if foreign and problem.message.startswith("Unsupported value"):
+        return f"{problem.message}; others are {_FOREIGN_HINT}"
+    return problem.message
+
+
+def errors_of(findings: Iterable[Finding]) -> Iterator[Finding]:
+    return (finding for finding in findings if finding.severity == "error")
