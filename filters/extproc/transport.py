@@ -174,19 +174,25 @@ class Stream:
 
     def _messages(self, *, end: bool) -> None:
         """Delivers the complete messages that the reader holds."""
-        reader = self._reader
-        try:
-            while self.open and not self.paused:
-                before = reader.size
-                message = reader.next()
-                self._connection.buffered += reader.size - before
-                if message is None:
-                    break
-                self._deliver(message)
-        except GrpcError as error:
-            self.finish(error.status, error.message, reason="error")
+        while self.open and not self.paused:
+            message = self._next()
+            if message is None:
+                break
+            self._deliver(message)
         if end:
             self._end()
+
+    def _next(self) -> bytes | None:
+        before = self._reader.size
+        error = None
+        try:
+            message = self._reader.next()
+        except GrpcError as caught:
+            message, error = None, caught
+        self._connection.buffered += self._reader.size - before
+        if error is not None:
+            self.finish(error.status, error.message, reason="error")
+        return message
 
     def _deliver(self, message: bytes) -> None:
         assert self._call is not None

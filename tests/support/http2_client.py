@@ -1,6 +1,7 @@
 """An HTTP/2 client (ngh2) and a server connection joined in memory: every byte passes by hand, nothing waits."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ import ngh2
 from filters.extproc import grpc
 from filters.extproc.transport import Connection, Services
 
+READ = 256 * 1024
+"""Bytes per `data_received`, as uvloop reads."""
 HEADERS = (
     (b":method", b"POST"),
     (b":scheme", b"http"),
@@ -128,12 +131,13 @@ class Pair:
     def pump(self) -> None:
         """Passes bytes both ways until nothing moves."""
         while True:
-            upward = self.client.data_to_send()
+            upward = self.client.data_to_send(READ)
             if upward and not self.transport.closed:
                 self.server.data_received(upward)
             downward = self.transport.take()
             if downward:
-                self.client.receive_data(downward)
+                with contextlib.suppress(ngh2.ConnectionStateError):  # the client may have ended by itself
+                    self.client.receive_data(downward)
             self._note()
             if not upward and not downward:
                 return
