@@ -14,14 +14,15 @@ import msgspec
 from filters.telemetry.record import Labels, RequestRecord
 
 MAX_SERIES: Final = 2_000
-"""Label sets kept per process. Model names can be the client's own words; beyond this many they all count as `other`."""
+"""Label sets kept per process. Model names can be the client's words; beyond this many they count as `other`."""
 _OTHER: Final = "other"
 
 _TOKEN_BOUNDS: Final = tuple(float(4**power) for power in range(14))
 _DURATION_BOUNDS: Final = tuple(0.01 * 2**power for power in range(14))
 # fmt: off
 _FIRST_TOKEN_BOUNDS: Final = (
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
 )
 _PER_TOKEN_BOUNDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 # fmt: on

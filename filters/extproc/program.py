@@ -1,0 +1,66 @@
+"""What the filter process serves: configurations in, one exchange per stream. Wired by `filters.main`."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from filters.contract.config import CONFIG_HEADER, LEVEL_HEADER, LISTENER_HEADER, FilterConfig
+from filters.endpoints.base import Endpoint
+from filters.extproc.attempt_exchange import AttemptExchange
+from filters.extproc.exchange import Exchange
+from filters.extproc.listener_exchange import ListenerExchange
+from filters.extproc.live import LiveRequests
+from filters.providers.base import Provider
+from filters.runtime import snapshot
+from filters.runtime.clock import Clock
+from filters.runtime.store import SnapshotStore
+from filters.telemetry import prometheus
+from filters.telemetry.aggregate import Aggregate
+
+
+class AiFilters:
+    """The AI half of a worker. See `filters.process.worker.Program`."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        endpoints: Iterable[Endpoint],
+        clock: Clock,
+        new_token: Callable[[], str],
+        worker: int = 0,
+    ) -> None:
+        """`new_token` gives unguessable, URL-safe texts."""
+        known = tuple(endpoints)
+
+        def build(config: FilterConfig, config_hash: str) -> snapshot.Snapshot:
+            return snapshot.build(config, config_hash, providers=providers, endpoints=known)
+
+        self.store = SnapshotStore(build)
+        self.aggregate = Aggregate()
+        self._clock = clock
+        self._live = LiveRequests(worker, new_token)
+
+    def load(self, document: bytes) -> str:
+        """Makes the configuration the newest; returns its hash. Raises filters.runtime.errors.ConfigError (a
+        ValueError) with a sentence for people, and keeps what there was."""
+        return self.store.load(document)
+
+    def exchange(self, metadata: Mapping[str, str]) -> Exchange:
+        """`filters.extproc.exchange.ExchangeFactory`"""
+        if metadata.get(LEVEL_HEADER) == "upstream":
+            return AttemptExchange(self._live)
+        return ListenerExchange(
+            self.store.find(metadata.get(CONFIG_HEADER, "")),
+            metadata.get(LISTENER_HEADER, ""),
+            live=self._live,
+            clock=self._clock,
+            recorder=self.aggregate,
+        )
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return prometheus.render(self.aggregate)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that attempts may still ask for."""
+        return len(self._live)

@@ -1,0 +1,86 @@
+"""The filter process: `python -m filters.main --socket PATH [--config FILE]`.
+
+Reads the arguments and wires the parts by hand; everything else is in `filters.process` (the process),
+`filters.extproc` (the server) and what it serves. How a parent steers it: `filters.process.control`.
+"""
+
+import argparse
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import uvloop
+
+from filters.endpoints import registry as endpoint_registry
+from filters.extproc.program import AiFilters
+from filters.process import logs, supervisor, worker
+from filters.process.worker import Options
+from filters.providers import registry as provider_registry
+from filters.runtime.clock import Clock
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="filters.main", description="Envoy's companion: the AI filters over ext_proc."
+    )
+    parser.add_argument("--socket", required=True, help="unix socket for Envoy (with --workers: <socket>.<i>)")
+    parser.add_argument("--config", help="configuration document to start with")
+    parser.add_argument("--workers", type=_positive, default=1, help="worker processes (default 1)")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # set by the supervisor
+    parser.add_argument("--admin-host", default="127.0.0.1", help="admin HTTP: address (default 127.0.0.1)")
+    parser.add_argument("--admin-port", type=int, help="admin HTTP: port, 0 for a free one (default: no admin HTTP)")
+    parser.add_argument("--log-level", choices=tuple(logs.LEVELS), default="info")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--drain-seconds", type=float, default=10.0, help="how long requests in flight may take to end")
+    parser.add_argument("--no-control", action="store_true", help="do not obey stdin, and do not end with it")
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs until stopped; returns the exit code (2: the configuration or the arguments were refused)."""
+    return run(argv, _program, "filters.main")
+
+
+def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program], module: str) -> int:
+    """`main` for any program. `module` is what the workers of `--workers` run, with the same arguments."""
+    arguments = _arguments(argv)
+    options = Options(
+        socket=arguments.socket,
+        config=arguments.config,
+        worker=arguments.worker or 0,
+        workers=arguments.workers,
+        admin_host=arguments.admin_host,
+        admin_port=arguments.admin_port,
+        drain_seconds=arguments.drain_seconds,
+        controlled=not arguments.no_control,
+    )
+    log_format = cast("logs.LogFormat", arguments.log_format)
+    if arguments.workers > 1 and arguments.worker is None:
+        logs.set_up(arguments.log_level, log_format, "filter")
+        shared = ["--log-level", arguments.log_level, "--log-format", log_format]
+        return uvloop.run(supervisor.run(options, module, shared))
+    logs.set_up(arguments.log_level, log_format, f"filter-{options.worker}" if options.workers > 1 else "filter")
+    return uvloop.run(worker.run(options, program(options)))
+
+
+def _program(options: Options) -> worker.Program:
+    return AiFilters(
+        providers=provider_registry.load(),
+        endpoints=endpoint_registry.load(),
+        clock=Clock(wall=time.time, monotonic=time.monotonic),
+        new_token=lambda: secrets.token_hex(12),
+        worker=options.worker,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
