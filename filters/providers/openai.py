@@ -2,7 +2,8 @@
 
 What is changed, and nothing else (translation chapter §5): the path; the value of `model` when the backend overrides
 it; `stream_options.include_usage` when tokens are to be counted and the client did not ask for them, in which case the
-chunk that only tells usage is taken out of the client's stream again; error answers that are not JSON.
+chunk that only tells usage is taken out of the client's stream again, and a stream that is cut ends with an error
+event; error answers that are not JSON.
 """
 
 from typing import Final
@@ -11,8 +12,10 @@ from filters.contract import jsonlib
 from filters.contract.headers import Headers
 from filters.contract.jsonlib import Raw
 from filters.contract.translation import Call, Output, ResponseStart, UpstreamRequest
+from filters.dialects.openai_chat.encode import TRUNCATED
 from filters.dialects.openai_chat.error import error_body
-from filters.dialects.openai_chat.observe import BodyObserver, StreamObserver, is_usage_only
+from filters.dialects.openai_chat.observe import BodyObserver, StreamObserver, is_readable, is_usage_only
+from filters.errors import TruncatedStream
 from filters.providers import paths
 from filters.providers.base import Provider
 from filters.streams import sse
@@ -93,7 +96,10 @@ class _Observed:
 
 
 class _WithoutUsageChunk:
-    """A stream that goes on as it comes, but for the chunk that the client did not ask for."""
+    """A stream that goes on as it comes, but for the chunk that the client did not ask for.
+
+    Because its bytes are ours to write, one that is cut ends with an error event, as translated streams do.
+    """
 
     __slots__ = ("_cutter", "_observer")
 
@@ -103,16 +109,20 @@ class _WithoutUsageChunk:
 
     def feed(self, data: bytes, *, end: bool) -> Output:
         seen = self._observer.feed(data, end=end)
-        pieces = self._cutter.feed(data)
+        pieces = [piece for piece in self._cutter.feed(data) if not is_usage_only(piece)]
         if end:
-            pieces += self._cutter.close()
+            last = [piece for piece in self._cutter.close() if not is_usage_only(piece)]
+            pieces += _cut_short(last) if isinstance(seen.failure, TruncatedStream) else last
         return Output(
-            body=b"".join([piece for piece in pieces if not is_usage_only(piece)]),
-            usage=seen.usage,
-            model=seen.model,
-            content=seen.content,
-            failure=seen.failure,
+            body=b"".join(pieces), usage=seen.usage, model=seen.model, content=seen.content, failure=seen.failure
         )
+
+
+def _cut_short(last: list[bytes]) -> list[bytes]:
+    """The end of a stream that is not whole. Half an event is left out: clients would choke on it, not on the error."""
+    whole = [piece.rstrip(b"\r\n") + b"\n\n" for piece in last if is_readable(piece)]
+    error = error_body(type=TRUNCATED.type, code=str(TRUNCATED.status), message=TRUNCATED.message)
+    return [*whole, sse.frame(error)]
 
 
 class _ForeignError:

@@ -185,6 +185,12 @@ def is_usage_only(piece: bytes) -> bool:
     )
 
 
+def is_readable(piece: bytes) -> bool:
+    """`piece`, one event of a stream, holds a chunk that is whole."""
+    event = sse.parse_one(piece)
+    return event is not None and _is_json(event.data)
+
+
 def _answer(text: bytes) -> _Answer | None:
     try:
         return _read_answer(text)

@@ -181,6 +181,28 @@ def test_usage_in_chunks_with_choices_stays() -> None:
     assert run(translator, [first + chunk, USAGE, DONE.rstrip()])[0] == first + chunk + DONE.rstrip()
 
 
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        (TEXT, TEXT),
+        (TEXT + TEXT.rstrip(), TEXT + TEXT),
+        (TEXT + TEXT.rstrip() + b"\r", TEXT + TEXT),
+        (TEXT + STOP[:40], TEXT),
+        (TEXT + b": half a comment", TEXT),
+        (b"", b""),
+    ],
+)
+def test_a_cut_stream_ends_with_an_error_where_bytes_are_written(cut: bytes, kept: bytes) -> None:
+    translator = openai_chat(call(STREAM))
+    translator.start(200, head("text/event-stream"))
+    body, _, _, failure = run(translator, [cut[:50], cut[50:]])
+    assert body == kept + (
+        b'data: {"type":"error","error":{"type":"TruncatedStream","code":"502",'
+        b'"message":"the provider\'s stream ended before the answer was complete"}}\n\n'
+    )
+    assert failure == "stream_truncated"
+
+
 def test_a_client_that_asked_gets_every_byte() -> None:
     translator = openai_chat(call(b'{"model": "m", "stream": true, "stream_options": {"include_usage": true}}'))
     assert translator.start(200, head("text/event-stream")) == ResponseStart(body="observe")
