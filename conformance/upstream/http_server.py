@@ -19,6 +19,7 @@ import struct
 import termios
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Final, Literal
 
 import h11
@@ -207,6 +208,8 @@ def _request(head: h11.Request, body: bytes) -> Request:
 
 def _head(response: Response) -> h11.Response:
     headers = list(response.headers)
+    if not any(name.lower() == "date" for name, _ in headers):
+        headers.append(("date", formatdate(usegmt=True)))  # RFC 9110 §6.6.1: every server with a clock sends it
     if response.end == "close":
         headers.append(("connection", "close"))
     elif isinstance(response.body, bytes) and response.end == "clean":
