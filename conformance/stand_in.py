@@ -256,7 +256,7 @@ def _snapshot(case: Case, plan: Plan) -> snapshot.Snapshot:
     rule = Rule(
         name="conformance/case/rule/0", route="conformance/case", token="t", plan=plan, backends=(backend.name,)
     )
-    host = VirtualHost(domains=("*",), matches=(Match(rule=name),))
+    host = VirtualHost(domains=("*",), matches=(Match(rule=rule.name),))
     config = FilterConfig(
         gateway="conformance/gateway",
         listeners=(Listener(name=_LISTENER, virtual_hosts=(host,)),),
