@@ -150,7 +150,7 @@ class StandIn:
         self._seen_request = SeenRequest(
             method=request.get(":method"),
             path=request.get(":path"),
-            headers=request.touched(),
+            headers={"content-type": request.get("content-type") or None, **request.touched()},
             body=body,
             unchanged=body == self._case.client_body,
         )
