@@ -6,7 +6,7 @@ variable or a file. All errors are reported together, in the order of the file, 
 `FILE: document N (Kind namespace/name): field.path: message`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -175,7 +175,3 @@ def _text(problem: Problem, foreign: bool) -> str:
     if foreign and problem.message.startswith("Unsupported value"):
         return f"{problem.message}; others are {_FOREIGN_HINT}"
     return problem.message
-
-
-def errors_of(findings: Iterable[Finding]) -> Iterator[Finding]:
-    return (finding for finding in findings if finding.severity == "error")

@@ -227,7 +227,9 @@ class EnvoyProxy(Object):
 # ---- policies
 
 
-class _Targets(Model):
+class PolicySpec(Model):
+    """What every policy has: its targets."""
+
     target_ref: PolicyTargetReference | None = None
     target_refs: Annotated[tuple[PolicyTargetReference, ...], Field(max_length=16)] = ()
 
@@ -245,15 +247,21 @@ class _Targets(Model):
         return self.target_refs if self.target_ref is None else (self.target_ref,)
 
 
+class Policy(Object):
+    """Any of the policies below."""
+
+    spec: PolicySpec
+
+
 class ClientConnection(Model):
     buffer_limit: Quantity | None = None
 
 
-class ClientTrafficPolicySpec(_Targets):
+class ClientTrafficPolicySpec(PolicySpec):
     connection: ClientConnection | None = None
 
 
-class ClientTrafficPolicy(Object):
+class ClientTrafficPolicy(Policy):
     api_version: _ApiVersion = _API_VERSION
     kind: Literal["ClientTrafficPolicy"] = "ClientTrafficPolicy"
     spec: ClientTrafficPolicySpec
@@ -317,12 +325,12 @@ class Timeout(Model):
     http: HTTPTimeout | None = None
 
 
-class BackendTrafficPolicySpec(_Targets):
+class BackendTrafficPolicySpec(PolicySpec):
     retry: Retry | None = None
     timeout: Timeout | None = None
 
 
-class BackendTrafficPolicy(Object):
+class BackendTrafficPolicy(Policy):
     api_version: _ApiVersion = _API_VERSION
     kind: Literal["BackendTrafficPolicy"] = "BackendTrafficPolicy"
     spec: BackendTrafficPolicySpec
@@ -412,12 +420,12 @@ class JWT(Model):
     providers: Annotated[tuple[JWTProvider, ...], Field(min_length=1, max_length=4)]
 
 
-class SecurityPolicySpec(_Targets):
+class SecurityPolicySpec(PolicySpec):
     api_key_auth: APIKeyAuth | None = None
     jwt: JWT | None = None
 
 
-class SecurityPolicy(Object):
+class SecurityPolicy(Policy):
     api_version: _ApiVersion = _API_VERSION
     kind: Literal["SecurityPolicy"] = "SecurityPolicy"
     spec: SecurityPolicySpec
