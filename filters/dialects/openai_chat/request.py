@@ -15,7 +15,6 @@ from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.errors import MalformedRequest
 
-
 NULL: Final = Raw(b"null")
 """An absent member of any type; ask `jsonlib.is_null`. (msgspec reads `Raw | None` as null only.)"""
 
