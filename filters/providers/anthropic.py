@@ -123,7 +123,7 @@ def _error(status: int, body: bytes) -> Output:
     """An error answer. Its status and its other headers (`retry-after`, …) go on as they are."""
     detail = error.read(body)
     if detail is None:
-        name, message = BACKEND_ERROR, body.decode(errors="replace")
+        name, message = BACKEND_ERROR, body.decode(errors="replace") or f"status {status} without a body"
     else:
         name, message = detail.type or BACKEND_ERROR, detail.message
     return Output(body=error_body(type=name, code=str(status), message=message), headers=_JSON_HEADER)

@@ -144,8 +144,9 @@ def _report_unused_mark(turns: _Turns, message: Message) -> None:
 def _echo_thinking(turns: _Turns, blocks: list[anthropic.Block], message: Message) -> None:
     """`thinking_blocks` of an earlier answer. Unsigned ones are refused by the API, foreign ones mean nothing to it."""
     for block in message.thinking_blocks or ():
-        if turns.claude and block.type == "thinking" and block.signature and block.thinking is not None:
-            blocks.append(anthropic.ThinkingBlock(block.thinking, block.signature))
+        if turns.claude and block.type == "thinking" and block.signature:
+            # Some models sign thinking that they do not show; its text is empty then, and may be left out.
+            blocks.append(anthropic.ThinkingBlock(block.thinking or "", block.signature))
         elif turns.claude and block.type == "redacted_thinking" and block.data:
             blocks.append(anthropic.RedactedThinkingBlock(block.data))
         else:
