@@ -1,4 +1,4 @@
-"""`python -m conformance fixtures|run`: the command line behind `make fixtures` and `make conformance`."""
+"""`python -m conformance fixtures|run|new-provider`: the command line behind the make targets of these names."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance import coverage, in_process, report, through_envoy
+from conformance import coverage, in_process, report, scaffold, through_envoy
 from conformance.case import Case, CaseError, load_all
 from conformance.observation import differences
 
@@ -17,9 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0: all passed. 1: something failed. 2: cases or arguments that cannot be read."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "new-provider":
+            return _new_provider(options.name)
         cases = load_all(provider=options.provider)
         return _fixtures(cases) if options.command == "fixtures" else _run(cases, options)
-    except (CaseError, through_envoy.GatewayFailed) as exc:
+    except (CaseError, scaffold.ScaffoldError, through_envoy.GatewayFailed) as exc:
         print(exc, file=sys.stderr)
         return 2
 
@@ -29,11 +31,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     fixtures = commands.add_parser("fixtures", help="rewrite the expected files, delete stale ones")
     run = commands.add_parser("run", help="run the cases in process and through Envoy, print a table, write a report")
+    new = commands.add_parser("new-provider", help="write the module and the first cases of a provider")
+    new.add_argument("name", help="lower_snake_case")
     for command in (fixtures, run):
         command.add_argument("--provider", default="", help="only this folder of conformance/cases")
     run.add_argument("--in-process", action="store_true", help="leave Envoy out")
     run.add_argument("--out", type=Path, default=Path("out"), help="folder of the report files")
     return parser
+
+
+def _new_provider(name: str) -> int:
+    for path in scaffold.write(name):
+        print(path)
+    print(scaffold.next_steps(name))
+    return 0
 
 
 def _fixtures(cases: Sequence[Case]) -> int:

@@ -1,6 +1,6 @@
 """Ties requirements to what proves them, both ways.
 
-    conformance/requirements/<area>.yaml: a list of
+    conformance/requirements/<area>.yaml, conformance/cases/<provider>/requirements.yaml: a list of
         id: chat-bedrock-B22
         source: translation chapter §7.7 B22
         text: one sentence
@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 import yaml
 
-from conformance.case import Case, CaseError
+from conformance.case import CASES, Case, CaseError
 
 REQUIREMENTS: Final = Path(__file__).parent / "requirements"
 ROOT: Final = Path(__file__).parent.parent
@@ -35,10 +35,10 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deferred: str = ""
 
 
-def load(folder: Path = REQUIREMENTS) -> list[Requirement]:
+def load(folder: Path = REQUIREMENTS, cases: Path = CASES) -> list[Requirement]:
     """All requirements, in the order of the files. Raises CaseError naming file and key, also for an id given twice."""
     found: dict[str, Requirement] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in (*sorted(folder.glob("*.yaml")), *sorted(cases.glob("*/requirements.yaml"))):
         try:
             document = msgspec.convert(yaml.safe_load(path.read_bytes()) or [], tuple[Requirement, ...])
         except (msgspec.ValidationError, yaml.YAMLError) as exc:
