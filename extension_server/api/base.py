@@ -101,8 +101,11 @@ class Rule:
     message: str
     holds: Callable[[Any], bool]
 
+    def accepts(self, value: Any) -> bool:
+        return self.holds(value)
+
     def check(self, value: Any) -> Any:
-        if not self.holds(value):
+        if not self.accepts(value):
             raise PydanticCustomError("cel", "{text}", {"text": self.message})
         return value
 
@@ -158,7 +161,7 @@ class Model(BaseModel):
                 "Too many: {size}: must have at most {limit} items",
                 {"size": size, "limit": self.max_properties},
             )
-        broken = [rule.message for rule in self.cel_rules if not rule.holds(self)]
+        broken = [rule.message for rule in self.cel_rules if not rule.accepts(self)]
         if broken:
             raise PydanticCustomError("cel", "{text}", {"text": "; ".join(broken)})
         return self
@@ -295,14 +298,22 @@ _TEXTS: Final[dict[str, str]] = {
 
 def _problems(errors: list[ErrorDetails]) -> tuple[Problem, ...]:
     # A list with a bad item is also reported as too short, because the item does not count.
+    # Of "text or number" only the objection to the text is told, if there is one.
     paths = [error["loc"] for error in errors]
     real = (
         error
         for error in errors
-        if error["type"] != "too_short"
-        or not any(len(path) > len(error["loc"]) and path[: len(error["loc"])] == error["loc"] for path in paths)
+        if not (error["type"] == "too_short" and _any_below(error["loc"], paths))
+        and not (error["loc"][-1:] == ("int",) and _any_below(error["loc"][:-1], paths, but=error["loc"]))
     )
     return tuple(dict.fromkeys(_problem(error) for error in real))
+
+
+_Path = tuple[int | str, ...]
+
+
+def _any_below(path: _Path, paths: list[_Path], but: _Path = ()) -> bool:
+    return any(len(each) > len(path) and each[: len(path)] == path for each in paths if each != but)
 
 
 def _problem(error: ErrorDetails) -> Problem:

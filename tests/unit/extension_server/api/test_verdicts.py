@@ -1,0 +1,119 @@
+"""The offline verdict on our kinds is the API server's: a table of objects, and every rule's Python against its CEL."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+from pydantic import BaseModel
+
+from extension_server.api import aigateway, kinds
+from extension_server.api.base import InvalidObject, Model, Rule, parse
+
+HERE = Path(__file__).parent
+VERDICTS = yaml.safe_load((HERE / "verdicts.yaml").read_text())
+OIDC = yaml.safe_load((HERE / "oidc.yaml").read_text())
+
+
+def merged(base: Any, change: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(change, dict):
+        return change
+    return {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
+
+
+def documents() -> Iterator[Any]:
+    for case in VERDICTS["cases"]:
+        document = merged(VERDICTS["base"][case["kind"]], case.get("with", {}))
+        yield pytest.param(document, case.get("rejects", {}), id=f"{case['kind']} {case['title']}")
+    for case in OIDC["cases"]:
+        document = merged(VERDICTS["base"]["BackendSecurityPolicy"], {"spec": {"apiKey": None}})
+        token = {"awsRoleArn": "a", "oidc": merged(OIDC["base"], case.get("with", {}))}
+        document["spec"] |= {"type": "AWSCredentials", "awsCredentials": {"region": "r", "oidcExchangeToken": token}}
+        place = "spec.awsCredentials.oidcExchangeToken.oidc"
+        rejects = {f"{place}{field}": message for field, message in case.get("rejects", {}).items()}
+        yield pytest.param(document, rejects, id=f"OIDC {case['title']}")
+
+
+def verdict(document: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        parse(kinds.model_of(document["apiVersion"], document["kind"]), document)
+    except InvalidObject as exc:
+        return {problem.field: problem.message for problem in exc.problems}
+    return {}
+
+
+@pytest.mark.parametrize(("document", "rejects"), list(documents()))
+def test_the_verdict_names_every_offending_field(document: dict[str, Any], rejects: dict[str, str]) -> None:
+    assert verdict(document) == rejects
+
+
+def rules(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[Rule]:
+    """Every rule of a model and of the models in it."""
+    if model in seen:
+        return
+    seen.add(model)
+    if issubclass(model, Model):
+        yield from model.cel_rules
+    for field in model.model_fields.values():
+        yield from (each for each in field.metadata if isinstance(each, Rule))
+        yield from (rule for inner in models_in(field.annotation) for rule in rules(inner, seen))
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from models_in(argument)
+
+
+def value_of(value: Any) -> Any:
+    """As CEL sees it: defaults are there, other absent members are not."""
+    match value:
+        case Model():
+            written = {type(value).model_fields[name].alias or name: name for name in type(value).model_fields}
+            members = {alias: getattr(value, name) for alias, name in written.items()}
+            absent = {alias for alias, name in written.items() if name not in value.model_fields_set}
+            return {
+                alias: value_of(member)
+                for alias, member in members.items()
+                if member is not None and not (alias in absent and member in ((), {}))
+            }
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return [value_of(item) for item in value]
+        case _:
+            return value
+
+
+def test_each_rule_says_the_same_in_python_and_in_cel(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = cel.NewEnv(variables={"self": cel.Type.DYN}, extensions=[ext_strings.ExtStrings()])
+    outcomes: dict[str, set[bool]] = {}
+    differences: list[str] = []
+
+    def accepts(rule: Rule, value: Any) -> bool:
+        result = environment.compile(rule.cel).eval(data={"self": value_of(value)})
+        holds = rule.holds(value)
+        if result.type() != cel.Type.BOOL or result.value() != holds:
+            differences.append(f"{rule.id}: {result} for {value!r}")
+        outcomes.setdefault(rule.id, set()).add(holds)
+        return holds
+
+    monkeypatch.setattr(Rule, "accepts", accepts)
+    for parameters in documents():
+        verdict(parameters.values[0])
+    assert differences == []
+    seen: set[type[BaseModel]] = set()
+    ours = (
+        aigateway.AIGatewayRoute,
+        aigateway.AIServiceBackend,
+        aigateway.BackendSecurityPolicy,
+        aigateway.BackendSecurityPolicyV1alpha1,
+        aigateway.GatewayConfig,
+    )
+    expected = {rule.id for model in ours for rule in rules(model, seen)}
+    assert outcomes == {rule: {True, False} for rule in expected}
