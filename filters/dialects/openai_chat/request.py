@@ -6,10 +6,11 @@ stay `Raw` until a mapping asks for the reading that fits (`text_or_parts`, …)
 chat completion"; gateway extensions (`thinking`, `cache_control`, `thinking_blocks`) as in the translation chapter §2.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from types import GenericAlias
+from typing import Final, cast, get_args
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, defstruct, structs
 
 from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
@@ -159,13 +160,9 @@ class ChatRequest(Struct, frozen=True):
 
 
 _read = jsonlib.decoder(ChatRequest)
-_read_messages = jsonlib.decoder(list[dict[str, Raw]])
 _read_parts = jsonlib.decoder(list[Part])
 _read_part = jsonlib.decoder(Part)
 _read_text = jsonlib.decoder(str)
-
-MESSAGE_MEMBERS = frozenset(Message.__struct_encode_fields__)
-REQUEST_MEMBERS = frozenset(ChatRequest.__struct_encode_fields__)
 
 
 def read(body: bytes) -> ChatRequest:
@@ -179,23 +176,100 @@ def read(body: bytes) -> ChatRequest:
 
 
 def unread_members(members: Mapping[str, Raw]) -> Iterable[str]:
-    """Names of members that hold something and that no struct here reads: `frequency`, `messages[1].annotations`, …
+    """Names of members, at any depth, that hold something and that no struct here reads.
 
-    Null, `[]`, `{}` and `""` hold nothing (SDKs echo them). `members` is `jsonlib.members(body)`.
+    `frequency`, `messages[1].annotations`, `messages[1].content[].video`, `response_format.grammar`, … Null, `[]`, `{}`
+    and `""` hold nothing (SDKs echo them). `members` is `jsonlib.members(body)` or some of it. What cannot be read as
+    its struct is none of this function's business: `read` refuses it.
     """
     for name, raw in members.items():
-        if name not in REQUEST_MEMBERS and not _empty(raw):
-            yield name
-    if "messages" in members:
-        for index, message in enumerate(_read_messages(members["messages"])):
-            if not message.keys() <= MESSAGE_MEMBERS:
-                for name, raw in message.items():
-                    if name not in MESSAGE_MEMBERS and not _empty(raw):
-                        yield f"messages[{index}].{name}"
+        if name not in _SHAPES[ChatRequest]:
+            if not _empty(raw):
+                yield name
+        elif name == "messages":
+            yield from _unread_of_messages(raw)
+        elif (kind := _SHAPES[ChatRequest][name]) is not None:
+            yield from _unread(raw, kind, name, "[]")
+
+
+def _unread_of_messages(raw: Raw) -> Iterable[str]:
+    """One strict reading is as cheap as it gets, and says nearly always that there is nothing to look for."""
+    try:
+        _read_known_messages(raw)
+    except JsonError:
+        yield from _unread(raw, Message, "messages", None)
+
+
+def _unread(raw: Raw, kind: type[Struct], where: str, index: str | None) -> Iterable[str]:
+    """`index` stands for the position in lists; None: the position itself."""
+    try:
+        match bytes(memoryview(raw)[:1]):
+            case b"[":
+                for position, element in enumerate(_read_list(raw)):
+                    yield from _unread(element, kind, f"{where}[{position}]" if index is None else where + index, "[]")
+            case b"{":
+                yield from _unread_of_object(_read_object(raw), kind, where)
+    except JsonError:
+        return
+
+
+def _unread_of_object(found: Mapping[str, Raw], kind: type[Struct], where: str) -> Iterable[str]:
+    if kind is Tool and "type" in found and bytes(found["type"]) != b'"function"':
+        return  # tools of other types have members of their own, and are read or refused as a whole
+    for name, raw in found.items():
+        if name in _SHAPES[kind]:
+            if (inner := _SHAPES[kind][name]) is not None:
+                yield from _unread(raw, inner, f"{where}.{name}", "[]")
+        elif not _empty(raw) and not (kind is ToolCall and name == "index"):  # left over from joining stream pieces
+            yield f"{where}.{name}"
 
 
 def _empty(raw: Raw) -> bool:
-    return bytes(raw).replace(b" ", b"") in (b"null", b"[]", b"{}", b'""')
+    return len(memoryview(raw)) < 16 and b"".join(bytes(raw).split()) in (b"null", b"[]", b"{}", b'""')
+
+
+def _inner(annotation: object) -> type[Struct] | None:
+    """The struct in `X`, `X | None`, `list[X]`, `list[X] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    return next((kind for part in get_args(annotation) if (kind := _inner(part)) is not None), None)
+
+
+def _shape(kind: type[Struct]) -> dict[str, type[Struct] | None]:
+    """Members by their name on the wire, each with the struct that it holds."""
+    inner = {field.encode_name: _inner(field.type) for field in structs.fields(kind)}
+    return inner | {"content": Part} if kind is Message else inner
+
+
+def _shapes(kind: type[Struct]) -> Iterator[tuple[type[Struct], dict[str, type[Struct] | None]]]:
+    shape = _shape(kind)
+    yield kind, shape
+    for inner in filter(None, shape.values()):
+        yield from _shapes(inner)
+
+
+def _strict(kind: type[Struct]) -> type[Struct]:
+    """`kind`, refusing members that it does not know, at any depth. Values are read as little as possible."""
+    fields: list[tuple[str, object, object]] = []
+    for field in structs.fields(kind):
+        inner = _shape(kind)[field.encode_name]
+        fields.append((field.name, Raw if inner is None else _text_or(_strict(inner)), None))
+    names = {field.name: field.encode_name for field in structs.fields(kind)}
+    return defstruct(kind.__name__, fields, frozen=True, forbid_unknown_fields=True, rename=names)
+
+
+def _text_or(kind: type[Struct]) -> object:
+    return str | None | kind | _list_of(kind)
+
+
+def _list_of(kind: type[Struct]) -> type[list[Struct]]:
+    return cast("type[list[Struct]]", GenericAlias(list, (kind,)))
+
+
+_SHAPES = dict(_shapes(ChatRequest))
+_read_known_messages = jsonlib.decoder(_list_of(_strict(Message)))
+_read_list = jsonlib.decoder(list[Raw])
+_read_object = jsonlib.decoder(dict[str, Raw])
 
 
 def text_or_parts(content: Raw, param: str) -> str | list[Part]:
@@ -203,7 +277,7 @@ def text_or_parts(content: Raw, param: str) -> str | list[Part]:
 
     Null reads as the empty string. `param` names the member in errors. Raises MalformedRequest.
     """
-    first = bytes(content)[:1]
+    first = bytes(memoryview(content)[:1])
     try:
         match first:
             case b'"':
