@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from aigw.standalone.base_xds import clusters
+from aigw.standalone.base_xds import clusters, tls
 from aigw.standalone.base_xds.world import World, refuse
 from extension_server.api import envoy_gateway as eg
 from extension_server.xds import pool
@@ -39,14 +39,14 @@ def build(world: World, default: eg.AccessLog) -> list[Fields]:
     ]
 
 
-def build_clusters(world: World) -> list[Message]:
+def build_clusters(world: World, files: tls.Files) -> list[Message]:
     """Collectors of OpenTelemetry sinks. Raises NotServable."""
     proxy = proxy_of(world)
     log = proxy.spec.telemetry.access_log if proxy else None
     if proxy is None or log is None or log.disable:
         return []
     return [
-        _collector(world, proxy, sink.open_telemetry, index, position)
+        _collector(world, files, proxy, sink.open_telemetry, index, position)
         for index, setting in enumerate(log.settings)
         for position, sink in enumerate(setting.sinks)
         if sink.open_telemetry is not None
@@ -116,9 +116,12 @@ def _collector_name(index: int, position: int) -> str:
     return f"accesslog_otel_{index}_{position}"
 
 
-def _collector(world: World, proxy: eg.EnvoyProxy, sink: eg.OpenTelemetrySink, index: int, position: int) -> Message:
+def _collector(
+    world: World, files: tls.Files, proxy: eg.EnvoyProxy, sink: eg.OpenTelemetrySink, index: int, position: int
+) -> Message:
     name = _collector_name(index, position)
     host, port = sink.host or "", sink.port
+    socket: Fields | None = None
     if sink.backend_refs:
         reference = sink.backend_refs[0]
         namespace = reference.namespace or proxy.namespace
@@ -127,6 +130,7 @@ def _collector(world: World, proxy: eg.EnvoyProxy, sink: eg.OpenTelemetrySink, i
             field = f"spec.telemetry.accessLog.settings[{index}].sinks[{position}].openTelemetry.backendRefs[0]"
             raise refuse(proxy, field, "BackendNotFound", f"{reference.kind} {reference.name} not found")
         host, port = clusters.address(backend.spec.endpoints[0])
+        socket = tls.upstream(world, files, backend)
     endpoint = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
     options = pool.packed(pool.HTTP_PROTOCOL_OPTIONS, explicit_http_config={"http2_protocol_options": clusters.HTTP2})
     return clusters.plain_cluster(
@@ -134,4 +138,5 @@ def _collector(world: World, proxy: eg.EnvoyProxy, sink: eg.OpenTelemetrySink, i
         type="STRICT_DNS",
         load_assignment={"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         typed_extension_protocol_options={pool.HTTP_PROTOCOL_OPTIONS: options},
+        **({"transport_socket": socket} if socket else {}),
     )

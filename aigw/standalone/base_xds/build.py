@@ -17,6 +17,6 @@ def build(world: World, files: tls.Files, *, default_log: eg.AccessLog, address:
         clusters=[
             *clusters.build(world, files),
             *security.jwks_clusters(world, files),
-            *access_log.build_clusters(world),
+            *access_log.build_clusters(world, files),
         ],
     )

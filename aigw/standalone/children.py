@@ -1,0 +1,71 @@
+"""Child processes that never outlive us: the kernel kills them when this process dies, however it dies."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+LINE_LIMIT: Final = 1024 * 1024
+"""Longest line of a child that is passed on whole; access-log lines are 1 KB."""
+
+
+async def start(
+    command: Sequence[str], *, stdin: int, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Starts `command` in a session of its own (Ctrl-C in a terminal reaches us alone), output piped.
+
+    Must be called on the main thread: the kernel watches the thread that forked. Raises OSError.
+    """
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=stdin,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_die_with(os.getpid()),
+        limit=LINE_LIMIT,
+    )
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+    return in_child
+
+
+async def follow(stream: asyncio.StreamReader | None, line: Callable[[bytes], None]) -> None:
+    """Calls `line` for each line, without its end; a line that is too long is cut."""
+    assert stream is not None
+    while True:
+        try:
+            data = await stream.readline()
+        except ValueError:  # longer than LINE_LIMIT: the reader has dropped what it had
+            continue
+        if not data:
+            return
+        line(data.rstrip(b"\r\n"))
+
+
+async def stop(process: asyncio.subprocess.Process, *, grace: float) -> None:
+    """SIGTERM, then SIGKILL after `grace` seconds."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(grace):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
