@@ -17,10 +17,14 @@ def ext_proc_bootstrap(
     upstream_port: int | None = None,
     response_body: str = "BUFFERED",
     message_timeout: str = "20s",
-    graceful: bool = True,
+    graceful: bool = False,
     ext_proc: bool = True,
 ) -> dict[str, Any]:
-    """A listener on `port` whose requests pass an ext_proc server on `sockets`, then `upstream_port` (or `answer`)."""
+    """A listener on `port` whose requests pass an ext_proc server on `sockets`, then `upstream_port` (or `answer`).
+
+    `graceful` lets Envoy end streams by half-close. Off by default, also in production: with it Envoy 1.38.3 crashes
+    when a client hangs up before the stream has a connection.
+    """
     return {
         "layered_runtime": {
             "layers": [
@@ -51,9 +55,11 @@ def _filters(response_body: str, message_timeout: str) -> list[dict[str, Any]]:
             "typed_config": {
                 "@type": _EXT_PROC,
                 "grpc_service": {
-                    "envoy_grpc": {
-                        "cluster_name": "ext_proc",
-                        "retry_policy": {"num_retries": 3},
+                    "envoy_grpc": {"cluster_name": "ext_proc"},
+                    # `envoy_grpc` has a member of the same name, which is for xDS streams only.
+                    "retry_policy": {
+                        "retry_on": "connect-failure,refused-stream,reset,unavailable",
+                        "num_retries": 3,
                     },
                     "initial_metadata": [{"key": "x-ai-eg-level", "value": "listener"}],
                 },
