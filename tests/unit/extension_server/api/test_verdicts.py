@@ -59,8 +59,14 @@ def rules(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[Rule]:
     if issubclass(model, Model):
         yield from model.cel_rules
     for field in model.model_fields.values():
-        yield from (each for each in field.metadata if isinstance(each, Rule))
+        yield from (each for each in (*field.metadata, *metadata_in(field.annotation)) if isinstance(each, Rule))
         yield from (rule for inner in models_in(field.annotation) for rule in rules(inner, seen))
+
+
+def metadata_in(annotation: Any) -> Iterator[Any]:
+    yield from getattr(annotation, "__metadata__", ())
+    for argument in getattr(annotation, "__args__", ()):
+        yield from metadata_in(argument)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
