@@ -10,6 +10,7 @@ from rich.console import Console
 
 from conformance import coverage, in_process, report, scaffold, through_envoy
 from conformance.case import Case, CaseError, load_all
+from conformance.gateway import GatewayFailed
 from conformance.observation import differences
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _new_provider(options.name)
         cases = load_all(provider=options.provider)
         return _fixtures(cases) if options.command == "fixtures" else _run(cases, options)
-    except (CaseError, scaffold.ScaffoldError, through_envoy.GatewayFailed) as exc:
+    except (CaseError, scaffold.ScaffoldError, GatewayFailed) as exc:
         print(exc, file=sys.stderr)
         return 2
 

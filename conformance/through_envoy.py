@@ -4,14 +4,9 @@ One gateway serves every (case, plan) of a run. What the provider received, what
 counted (the access log) is compared with the same expected files as in process.
 """
 
-import asyncio
 import contextlib
-import os
-import signal
-import socket
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +15,7 @@ import httpx
 import msgspec
 
 from conformance.case import Case, Plan
+from conformance.gateway import Gateway, free_port, running
 from conformance.observation import Observation, SeenRequest, SeenResponse, differences
 from conformance.resources import CASE_HEADER, COSTS, Run, document
 from conformance.upstream.http_server import Request
@@ -27,15 +23,9 @@ from conformance.upstream.replay import Replay, replaying
 from filters.auth.base import CREDENTIAL_HEADERS
 from filters.contract.config import DROPPED_HEADER, MODEL_HEADER
 
-START_LIMIT: Final = 60.0
-"""seconds; a start takes about one"""
 ANSWER_LIMIT: Final = 20.0
 _Line = dict[str, object]
 _CLIENT_KEY: Final = "clients-own-key-must-stay-here"
-
-
-class GatewayFailed(RuntimeError):
-    """`aigw run` did not come up, or ended. The text is the end of its output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +53,14 @@ async def run_all(cases: Iterable[Case]) -> list[Verdict]:
                 Run(case=case, plan=plan, number=number, port=replays[case.name].port)
                 for number, (case, plan) in enumerate(wanted)
             ]
-            gateway = await stack.enter_async_context(_gateway(runs, Path(directory), access_log))
-            seen = [await _seen(gateway, run, replays[run.case.name]) for run in runs]
+            port = free_port()
+            file = Path(directory) / "gateway.yaml"
+            file.touch(mode=0o600)
+            file.write_text(document(runs, port=port, access_log=str(access_log)))
+            gateway = stack.enter_context(running(str(file), port=port))
+            client = httpx.AsyncClient(base_url=gateway.base_url, timeout=ANSWER_LIMIT, trust_env=False)
+            await stack.enter_async_context(client)
+            seen = [await _seen(gateway, client, run, replays[run.case.name]) for run in runs]
         # Envoy writes its log in its own time, and all of it when it stops.
         lines = _log_lines(access_log)
     return [
@@ -83,70 +79,10 @@ class _Seen:
     differences: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Gateway:
-    client: httpx.AsyncClient
-    process: asyncio.subprocess.Process
-    output: Path
-
-    def tail(self) -> str:
-        return self.output.read_text(errors="replace")[-4000:]
-
-
-@contextlib.asynccontextmanager
-async def _gateway(runs: Sequence[Run], directory: Path, access_log: Path) -> AsyncIterator[_Gateway]:
-    port, admin_port = _free_port(), _free_port()
-    output, file = directory / "aigw.log", directory / "gateway.yaml"
-    file.touch(mode=0o600)
-    file.write_text(document(runs, port=port, access_log=str(access_log)))
-    command = [sys.executable, "-m", "aigw", "run", str(file), "--admin-port", str(admin_port)]
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
-    with output.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
-    client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_LIMIT, trust_env=False)
-    gateway = _Gateway(client, process, output)
-    try:
-        async with client:
-            await _until_ready(gateway)
-            yield gateway
-    finally:
-        await _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def _until_ready(gateway: _Gateway) -> None:
-    try:
-        async with asyncio.timeout(START_LIMIT):
-            while gateway.process.returncode is None:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await gateway.client.get("/v1/models")).status_code == 200:
-                        return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise GatewayFailed(f"no answer after {START_LIMIT:.0f} s\n{gateway.tail()}") from None
-    raise GatewayFailed(f"aigw run ended with {gateway.process.returncode}\n{gateway.tail()}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(process.wait(), 10)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-
-async def _seen(gateway: _Gateway, run: Run, replay: Replay) -> _Seen:
+async def _seen(gateway: Gateway, client: httpx.AsyncClient, run: Run, replay: Replay) -> _Seen:
     replay.take()
-    response, broken = await _ask(gateway.client, run)
+    response, broken = await _ask(client, run)
+    gateway.check()
     received = replay.take()
     problems = [problem for request in received for problem in _leaks(request, run.case)]
     if len(received) > 1:
@@ -155,8 +91,6 @@ async def _seen(gateway: _Gateway, run: Run, replay: Replay) -> _Seen:
         problems.append(f"the client's connection broke: {broken}")
     request = _seen_request(received[0], run.case) if received else None
     problems += differences(run.case, Observation(request=request, response=response, accounting=None))
-    if gateway.process.returncode is not None:
-        raise GatewayFailed(f"aigw run ended with {gateway.process.returncode}\n{gateway.tail()}")
     return _Seen(response, tuple(problems))
 
 

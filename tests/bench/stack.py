@@ -1,14 +1,9 @@
 """What is measured: a bare Envoy and a gateway (`aigw run`), before one upstream process, on ports of their own."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +12,11 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from conformance.gateway import free_port, running
 from tests.bench.client import Target, request
 from tests.bench.processes import Processes, command_line, descendants
 from tests.bench.scenarios import Scenario
-from tests.support.envoy import free_port, running_envoy
+from tests.support.envoy import running_envoy
 
 START_LIMIT: Final = 120.0
 """seconds; 2,000 rules take a while on busy cores"""
@@ -78,46 +74,18 @@ def bare_envoy(ports: Mapping[str, int]) -> Iterator[Measured]:
 def gateway(scenarios: Sequence[Scenario], ports: Mapping[str, int], routes: int = 1) -> Iterator[Measured]:
     """`aigw run` with a rule per model, with token accounting, metadata and access log on, and more rules that no
     request asks for until there are `routes`."""
-    port, admin_port = free_port(), free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         file = directory / "gateway.yaml"
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump_all(_documents(scenarios, ports, port, str(directory / "access.log"), routes)))
-        began = time.monotonic()
-        with (directory / "aigw.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "aigw", "run", str(file), "--admin-port", str(admin_port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")},
-            )
-        try:
-            _wait(process, port, directory / "aigw.log")
-            ready = time.monotonic() - began
-            children = {pid: command_line(pid) for pid in descendants(process.pid)}
+        with running(str(file), port=port, start_limit=START_LIMIT) as found:
+            children = {pid: command_line(pid) for pid in descendants(found.process.pid)}
             filters = tuple(pid for pid, command in children.items() if "filters.main" in command)
             envoys = tuple(pid for pid, command in children.items() if "envoy" in command.partition(" ")[0])
-            yield Measured(port, Processes(envoys), Processes(filters), Processes((process.pid,)), ready)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.01)
-    raise RuntimeError(f"aigw run did not answer\n{log.read_text(errors='replace')[-4000:]}")
+            parent = Processes((found.process.pid,))
+            yield Measured(port, Processes(envoys), Processes(filters), parent, found.ready_seconds)
 
 
 def _bare_bootstrap(port: int, ports: Mapping[str, int]) -> dict[str, Any]:
