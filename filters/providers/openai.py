@@ -21,6 +21,7 @@ from filters.providers.base import Provider
 from filters.streams import sse
 
 _CHAT: Final = "chat/completions"
+_EVENT_STREAM: Final = "text/event-stream"
 _ASK: Final = b'{"include_usage":true}'
 
 
@@ -55,13 +56,12 @@ class PassThroughChat:
             self._answer = _ForeignError(status)
             return ResponseStart(body="buffer")
         # A client that asked for a stream may be answered whole, and the other way round: the answer says what it is.
-        if "text/event-stream" in kind or (self._call.stream and "json" not in kind):
-            if self._forces_usage():
-                self._answer = _WithoutUsageChunk()
-                return ResponseStart(body="stream")
-            self._answer = _Observed(StreamObserver())
-        else:
-            self._answer = _Observed(BodyObserver())
+        # One that does not is read as what was asked for, and its bytes are not touched.
+        if _EVENT_STREAM in kind and self._forces_usage():
+            self._answer = _WithoutUsageChunk()
+            return ResponseStart(body="stream")
+        as_asked = self._call.stream and "json" not in kind and "html" not in kind
+        self._answer = _Observed(StreamObserver() if _EVENT_STREAM in kind or as_asked else BodyObserver())
         return ResponseStart(body="observe")
 
     def feed(self, data: bytes, *, end: bool) -> Output:

@@ -1,5 +1,7 @@
 """Thinking blocks as clients get them and echo them back next turn (LiteLLM's convention, translation chapter §3.1)."""
 
+from typing import assert_never
+
 from msgspec import Struct
 
 from filters.dialects.events import ReasoningBlock, RedactedReasoning
@@ -20,3 +22,5 @@ def written(block: ReasoningBlock | RedactedReasoning) -> ThinkingBlock:
             return ThinkingBlock("thinking", block.text, block.signature)
         case RedactedReasoning():
             return ThinkingBlock("redacted_thinking", data=block.data)
+        case _:  # pragma: no cover
+            assert_never(block)

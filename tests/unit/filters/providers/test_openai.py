@@ -224,9 +224,17 @@ def test_a_stream_that_nobody_asked_for_is_counted_too() -> None:
     assert run(translator, [TEXT, USAGE, DONE]) == (None, Usage(input=9, output=2, total=11), "m", "")
 
 
-def test_a_stream_without_content_type_is_taken_for_one() -> None:
+@pytest.mark.parametrize("headers", [Headers(()), head("text/plain")])
+def test_an_answer_of_no_known_type_is_read_as_what_was_asked_for(headers: Headers) -> None:
     translator = openai_chat(call(STREAM))
-    assert translator.start(200, Headers(())) == ResponseStart(body="stream")
+    assert translator.start(200, headers) == ResponseStart(body="observe")
+    assert run(translator, [TEXT, STOP, USAGE, DONE]) == (None, Usage(input=9, output=2, total=11), "m", "")
+
+
+def test_a_page_in_place_of_a_stream_passes() -> None:
+    translator = openai_chat(call(STREAM))
+    assert translator.start(200, head("text/html")) == ResponseStart(body="observe")
+    assert run(translator, [b"<html>"]) == (None, Usage(input=0, output=0, total=0), "", "")
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 302])

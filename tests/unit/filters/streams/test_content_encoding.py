@@ -90,6 +90,22 @@ def test_an_event_that_was_flushed_is_given_out_at_once(name: str) -> None:
         assert decoder.feed(compress(event)) == event
 
 
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_output_is_never_held_back_by_the_steps_in_which_it_is_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    coded = dict(CODINGS.values())[name](b"a" * 5000 + bytes(range(256)) * 3)
+    unlimited = content_encoding.decoder(name)
+    monkeypatch.setattr(content_encoding, "_STEP", 64)
+    monkeypatch.setattr(content_encoding, "_ZSTD_INPUT_STEP", 3)
+    stepped = content_encoding.decoder(name)
+    assert unlimited is not None
+    assert stepped is not None
+    for index in range(len(coded)):
+        with monkeypatch.context() as patch:
+            patch.setattr(content_encoding, "_STEP", 1 << 20)
+            expected = unlimited.feed(coded[index : index + 1])
+        assert stepped.feed(coded[index : index + 1]) == expected
+
+
 @codings
 def test_a_cut_body_is_refused_at_its_end(name: str, compress: Compress) -> None:
     coded = compress(os.urandom(100)).rstrip(b"\0")

@@ -147,6 +147,18 @@ def test_the_bytes_do_not_depend_on_the_batches(places: list[int]) -> None:
     assert b"".join(pieces) + (cut.feed([], end=True).body or b"") == whole
 
 
+@given(st.lists(st.sampled_from([*ANSWER, Failure("t", 500, "m"), Finish("stop"), MessageStart()]), max_size=20))
+def test_any_order_of_events_gives_chunks_and_one_ending(batch: list[Event]) -> None:
+    writer = encoder()
+    output = writer.feed(batch, end=True)
+    found = datas(output.body)
+    assert sum(data == b"[DONE]" or data.startswith(b'{"type":"error"') for data in found) == 1
+    assert (found[-1] == b"[DONE]") == (output.failure is None)
+    for data in found[:-1]:
+        ChatCompletionChunk.model_validate_json(data, strict=True)
+    assert writer.feed(ANSWER, end=True) == Output(body=b"")
+
+
 def test_the_role_comes_with_whatever_is_first() -> None:
     for first in (
         TextDelta("a"),
