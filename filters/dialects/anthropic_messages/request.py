@@ -2,7 +2,7 @@
 
 Platforms differ in the frame only (`model`, `stream`, `anthropic_version`), which they add themselves. Members with a
 default are left out when they hold it. `Raw` members go out as the client wrote them: order of members, big integers
-and number formats survive. Source: https://platform.claude.com/docs/en/api/messages
+and number formats survive. `gc=False`: values without cycles, of which a long conversation makes very many. Source: https://platform.claude.com/docs/en/api/messages
 """
 
 from typing import Literal
@@ -12,61 +12,61 @@ from msgspec import UNSET, Struct, UnsetType
 from filters.contract.jsonlib import Raw
 
 
-class CacheControl(Struct, frozen=True, omit_defaults=True, tag="ephemeral"):
+class CacheControl(Struct, frozen=True, gc=False, omit_defaults=True, tag="ephemeral"):
     ttl: str | None = None
 
 
-class Base64Source(Struct, frozen=True, tag="base64"):
+class Base64Source(Struct, frozen=True, gc=False, tag="base64"):
     media_type: str
     data: str
 
 
-class UrlSource(Struct, frozen=True, tag="url"):
+class UrlSource(Struct, frozen=True, gc=False, tag="url"):
     url: str
 
 
-class TextSource(Struct, frozen=True, tag="text"):
+class TextSource(Struct, frozen=True, gc=False, tag="text"):
     media_type: str
     data: str
 
 
-class FileSource(Struct, frozen=True, tag="file"):
+class FileSource(Struct, frozen=True, gc=False, tag="file"):
     file_id: str
 
 
-class TextBlock(Struct, frozen=True, omit_defaults=True, tag="text"):
+class TextBlock(Struct, frozen=True, gc=False, omit_defaults=True, tag="text"):
     text: str
     cache_control: CacheControl | None = None
 
 
-class ImageBlock(Struct, frozen=True, omit_defaults=True, tag="image"):
+class ImageBlock(Struct, frozen=True, gc=False, omit_defaults=True, tag="image"):
     source: Base64Source | UrlSource | FileSource
     cache_control: CacheControl | None = None
 
 
-class DocumentBlock(Struct, frozen=True, omit_defaults=True, tag="document"):
+class DocumentBlock(Struct, frozen=True, gc=False, omit_defaults=True, tag="document"):
     source: Base64Source | UrlSource | TextSource | FileSource
     title: str | None = None
     cache_control: CacheControl | None = None
 
 
-class ThinkingBlock(Struct, frozen=True, tag="thinking"):
+class ThinkingBlock(Struct, frozen=True, gc=False, tag="thinking"):
     thinking: str
     signature: str
 
 
-class RedactedThinkingBlock(Struct, frozen=True, tag="redacted_thinking"):
+class RedactedThinkingBlock(Struct, frozen=True, gc=False, tag="redacted_thinking"):
     data: str
 
 
-class ToolUseBlock(Struct, frozen=True, omit_defaults=True, tag="tool_use"):
+class ToolUseBlock(Struct, frozen=True, gc=False, omit_defaults=True, tag="tool_use"):
     id: str
     name: str
     input: Raw
     cache_control: CacheControl | None = None
 
 
-class ToolResultBlock(Struct, frozen=True, omit_defaults=True, tag="tool_result"):
+class ToolResultBlock(Struct, frozen=True, gc=False, omit_defaults=True, tag="tool_result"):
     tool_use_id: str
     is_error: bool
     content: list[TextBlock | ImageBlock | DocumentBlock] | UnsetType = UNSET
@@ -76,12 +76,12 @@ class ToolResultBlock(Struct, frozen=True, omit_defaults=True, tag="tool_result"
 Block = TextBlock | ImageBlock | DocumentBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     role: Literal["user", "assistant"]
     content: list[Block]
 
 
-class Tool(Struct, frozen=True, omit_defaults=True):
+class Tool(Struct, frozen=True, gc=False, omit_defaults=True):
     """A function of the client's. The members from `defer_loading` on are Anthropic's own, passed on as they came."""
 
     name: str
@@ -96,33 +96,33 @@ class Tool(Struct, frozen=True, omit_defaults=True):
     input_examples: Raw | None = None
 
 
-class ToolChoice(Struct, frozen=True, omit_defaults=True):
+class ToolChoice(Struct, frozen=True, gc=False, omit_defaults=True):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
 
 
-class Thinking(Struct, frozen=True, omit_defaults=True):
+class Thinking(Struct, frozen=True, gc=False, omit_defaults=True):
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: int | None = None
     display: str | None = None
 
 
-class OutputFormat(Struct, frozen=True):
+class OutputFormat(Struct, frozen=True, gc=False):
     type: Literal["json_schema"]
     schema: Raw
 
 
-class OutputConfig(Struct, frozen=True, omit_defaults=True):
+class OutputConfig(Struct, frozen=True, gc=False, omit_defaults=True):
     effort: str | None = None
     format: OutputFormat | None = None
 
 
-class Metadata(Struct, frozen=True):
+class Metadata(Struct, frozen=True, gc=False):
     user_id: str
 
 
-class Body(Struct, frozen=True, omit_defaults=True):
+class Body(Struct, frozen=True, gc=False, omit_defaults=True):
     """Everything but the platform's frame."""
 
     max_tokens: int

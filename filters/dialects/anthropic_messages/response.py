@@ -46,7 +46,7 @@ SERVICE_TIERS: Final[Mapping[str, str]] = {"standard": "default", "priority": "p
 """`usage.service_tier` → OpenAI's word; a tier that OpenAI has no word for is not shown."""
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     """One content block, whole or as it begins in a stream."""
 
     type: str = ""
@@ -60,11 +60,11 @@ class Block(Struct, frozen=True):
     input: Raw = NULL
 
 
-class StopDetails(Struct, frozen=True):
+class StopDetails(Struct, frozen=True, gc=False):
     explanation: str | None = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A whole answer. `content` is None when the object has no such member: then it is no message."""
 
     id: str | None = None
@@ -75,7 +75,7 @@ class Message(Struct, frozen=True):
     usage: Raw = NULL
 
 
-class Delta(Struct, frozen=True):
+class Delta(Struct, frozen=True, gc=False):
     type: str = ""
     text: str | None = None
     thinking: str | None = None
@@ -86,7 +86,7 @@ class Delta(Struct, frozen=True):
     stop_details: StopDetails | None = None
 
 
-class Start(Struct, frozen=True):
+class Start(Struct, frozen=True, gc=False):
     """`message` of `message_start`."""
 
     id: str | None = None
@@ -94,7 +94,7 @@ class Start(Struct, frozen=True):
     usage: Raw = NULL
 
 
-class Frame(Struct, frozen=True):
+class Frame(Struct, frozen=True, gc=False):
     """One event of the stream, whatever its type."""
 
     type: str = ""
@@ -106,11 +106,11 @@ class Frame(Struct, frozen=True):
     error: Raw = NULL
 
 
-class OutputDetails(Struct, frozen=True):
+class OutputDetails(Struct, frozen=True, gc=False):
     thinking_tokens: int | None = None
 
 
-class Counts(Struct, frozen=True):
+class Counts(Struct, frozen=True, gc=False):
     """`usage`, whole or of one event."""
 
     input_tokens: int | None = None
@@ -121,7 +121,7 @@ class Counts(Struct, frozen=True):
     service_tier: str | None = None
 
 
-class Citation(Struct, frozen=True):
+class Citation(Struct, frozen=True, gc=False):
     url: str | None = None
     source: str | None = None
     title: str | None = None

@@ -16,13 +16,17 @@ from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat import request as openai
 from filters.dialects.openai_chat.request import CacheControl, Message, Part, text_or_parts
 from filters.mappings.openai_chat_to_anthropic import parts
+from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
 
 EMPTY_OBJECT: Final = Raw(b"{}")
 
 _TEXT_ONLY: Final = "invalid content type (must be string or array of ChatCompletionContentPartTextParam)"
 _ID_ALPHABET: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_QUOTE: Final = ord('"')
+_BRACKET: Final = ord("[")
 _read_object = jsonlib.decoder(dict[str, Raw])
+_read_text = jsonlib.decoder(str)
 
 
 class Conversation(Struct, frozen=True):
@@ -33,11 +37,11 @@ class Conversation(Struct, frozen=True):
 class _Turns:
     """Collects blocks into turns."""
 
-    __slots__ = ("_blocks", "_results", "_role", "claude", "done", "dropped", "system")
+    __slots__ = ("_blocks", "_results", "_role", "claude", "done", "notes", "system")
 
-    def __init__(self, *, claude: bool, dropped: dict[str, None]) -> None:
+    def __init__(self, *, claude: bool, notes: Notes) -> None:
         self.claude = claude
-        self.dropped = dropped
+        self.notes = notes
         self.system: list[anthropic.TextBlock] = []
         self.done: list[anthropic.Message] = []
         self._role: Literal["user", "assistant"] = "user"
@@ -62,12 +66,10 @@ class _Turns:
             self._blocks = []
 
 
-def convert(messages: list[Message], *, claude: bool, dropped: dict[str, None]) -> Conversation:
-    """All messages. `claude`: the model understands signatures of thinking blocks.
-
-    What is left out on purpose is added to `dropped`. Raises MalformedRequest, Unprocessable.
-    """
-    turns = _Turns(claude=claude, dropped=dropped)
+def convert(messages: list[Message], *, claude: bool, notes: Notes) -> Conversation:
+    """All messages. `claude`: the model understands signatures of thinking blocks. Raises MalformedRequest,
+    Unprocessable."""
+    turns = _Turns(claude=claude, notes=notes)
     for index, message in enumerate(messages):
         add = _ROLES.get(message.role)
         if add is None:
@@ -78,18 +80,18 @@ def convert(messages: list[Message], *, claude: bool, dropped: dict[str, None]) 
             )
             raise malformed(reason, f"messages[{index}].role")
         if message.name:
-            dropped["messages[].name"] = None
-        add(turns, message, f"messages[{index}]")
+            notes.drop("messages[].name")
+        add(turns, message, index)
     turns.flush()
     return Conversation(turns.system, _without_trailing_space(turns.done))
 
 
-def _system(turns: _Turns, message: Message, param: str) -> None:
-    content = _content(message.content, param)
+def _system(turns: _Turns, message: Message, number: int) -> None:
+    content = _content(message.content, number)
     mark: CacheControl | None = message.cache_control
     if isinstance(content, list):
         for index, part in enumerate(content):
-            _require_text(part, f"{param}.content[{index}]")
+            _require_text(part, f"messages[{number}].content[{index}]")
             if parts.cache_control(part.cache_control) is not None:
                 mark = part.cache_control
         content = "".join(part.text or "" for part in content)
@@ -98,10 +100,10 @@ def _system(turns: _Turns, message: Message, param: str) -> None:
         turns.system.append(block)
 
 
-def _user(turns: _Turns, message: Message, param: str) -> None:
+def _user(turns: _Turns, message: Message, number: int) -> None:
     if message.content is UNSET:
-        raise _missing_content(param)
-    content = text_or_parts(message.content, f"{param}.content")
+        raise _missing_content(number)
+    content = _text_or_parts(message.content, number)
     blocks = turns.turn("user")
     if isinstance(content, str):
         block = parts.text(content, message.cache_control)
@@ -110,15 +112,15 @@ def _user(turns: _Turns, message: Message, param: str) -> None:
         return
     _report_unused_mark(turns, message)
     for index, part in enumerate(content):
-        media = parts.block(part, f"{param}.content[{index}]", turns.dropped)
+        media = parts.block(part, f"messages[{number}].content[{index}]", turns.notes)
         if media is not None:
             blocks.append(media)
 
 
-def _assistant(turns: _Turns, message: Message, param: str) -> None:
+def _assistant(turns: _Turns, message: Message, number: int) -> None:
     content: str | list[Part] = ""
     if message.content is not UNSET:
-        content = text_or_parts(message.content, f"{param}.content")
+        content = _text_or_parts(message.content, number)
     blocks = turns.turn("assistant")
     if isinstance(content, str):
         _echo_thinking(turns, blocks, message)
@@ -130,15 +132,15 @@ def _assistant(turns: _Turns, message: Message, param: str) -> None:
         if not any(part.type in ("thinking", "redacted_thinking") for part in content):
             _echo_thinking(turns, blocks, message)  # parts of that kind win over the member (§16 D3)
         for index, part in enumerate(content):
-            _assistant_part(turns, blocks, part, f"{param}.content[{index}]")
+            _assistant_part(turns, blocks, part, f"messages[{number}].content[{index}]")
     for index, call in enumerate(message.tool_calls or ()):
-        blocks.append(_tool_use(call, index, f"{param}.tool_calls[{index}]"))
+        blocks.append(_tool_use(call, index, f"messages[{number}].tool_calls[{index}]"))
 
 
 def _report_unused_mark(turns: _Turns, message: Message) -> None:
     """Where the parts can carry marks of their own, a mark of the message has no place."""
     if message.cache_control is not None:
-        turns.dropped["messages[].cache_control"] = None
+        turns.notes.drop("messages[].cache_control")
 
 
 def _echo_thinking(turns: _Turns, blocks: list[anthropic.Block], message: Message) -> None:
@@ -150,7 +152,7 @@ def _echo_thinking(turns: _Turns, blocks: list[anthropic.Block], message: Messag
         elif turns.claude and block.type == "redacted_thinking" and block.data:
             blocks.append(anthropic.RedactedThinkingBlock(block.data))
         else:
-            turns.dropped["messages[].thinking_blocks"] = None
+            turns.notes.drop("messages[].thinking_blocks")
 
 
 def _assistant_part(turns: _Turns, blocks: list[anthropic.Block], part: Part, param: str) -> None:
@@ -165,7 +167,7 @@ def _assistant_part(turns: _Turns, blocks: list[anthropic.Block], part: Part, pa
         case "redacted_thinking" if turns.claude and part.redacted_content:
             block = anthropic.RedactedThinkingBlock(part.redacted_content)
         case "thinking" | "redacted_thinking":
-            turns.dropped[f"messages[].content[].{part.type}"] = None
+            turns.notes.drop(f"messages[].content[].{part.type}")
         case _:
             raise unprocessable(f"content type not supported: {part.type}", f"{param}.type", code="unsupported_content")
     if block is not None:
@@ -207,12 +209,14 @@ def tool_id(text: str) -> str:
     return text if text.isalnum() and text.isascii() else _ID_ALPHABET.sub("_", text)
 
 
-def _tool(turns: _Turns, message: Message, param: str) -> None:
+def _tool(turns: _Turns, message: Message, number: int) -> None:
     if not message.tool_call_id:
         raise unprocessable(
-            "tool message is missing required field 'tool_call_id'", f"{param}.tool_call_id", code="missing_field"
+            "tool message is missing required field 'tool_call_id'",
+            f"messages[{number}].tool_call_id",
+            code="missing_field",
         )
-    content = _content(message.content, param)
+    content = _content(message.content, number)
     blocks: list[parts.MediaBlock] = []
     mark = parts.cache_control(message.cache_control)
     if isinstance(content, str):
@@ -221,7 +225,7 @@ def _tool(turns: _Turns, message: Message, param: str) -> None:
             blocks.append(block)
     else:
         for index, part in enumerate(content):
-            media = parts.block(part, f"{param}.content[{index}]", turns.dropped)
+            media = parts.block(part, f"messages[{number}].content[{index}]", turns.notes)
             if media is not None:
                 blocks.append(media)
         if mark is None and blocks:
@@ -246,17 +250,26 @@ def _reports_error(content: str) -> bool:
         return False
 
 
-def _content(content: Raw | UnsetType, param: str) -> str | list[Part]:
+def _text_or_parts(content: Raw, number: int) -> str | list[Part]:
+    """As `text_or_parts`, quick for strings, which are most."""
+    if memoryview(content)[0] == _QUOTE:
+        return _read_text(content)
+    return text_or_parts(content, f"messages[{number}].content")
+
+
+def _content(content: Raw | UnsetType, number: int) -> str | list[Part]:
     """Content of the roles that must have one and may not have null."""
     if content is UNSET:
-        raise _missing_content(param)
-    if bytes(content)[:1] not in (b'"', b"["):
-        raise malformed(_TEXT_ONLY, f"{param}.content", code="invalid_type")
-    return text_or_parts(content, f"{param}.content")
+        raise _missing_content(number)
+    if memoryview(content)[0] not in (_QUOTE, _BRACKET):
+        raise malformed(_TEXT_ONLY, f"messages[{number}].content", code="invalid_type")
+    return _text_or_parts(content, number)
 
 
-def _missing_content(param: str) -> Exception:
-    return unprocessable("message 'content' must be a string or an array", f"{param}.content", code="missing_field")
+def _missing_content(number: int) -> Exception:
+    return unprocessable(
+        "message 'content' must be a string or an array", f"messages[{number}].content", code="missing_field"
+    )
 
 
 def _require_text(part: Part, param: str) -> None:
@@ -272,7 +285,7 @@ def _without_trailing_space(turns: list[anthropic.Message]) -> list[anthropic.Me
     return turns
 
 
-_ROLES: Final[Mapping[str, Callable[[_Turns, Message, str], None]]] = {
+_ROLES: Final[Mapping[str, Callable[[_Turns, Message, int], None]]] = {
     "system": _system,
     "developer": _system,
     "user": _user,

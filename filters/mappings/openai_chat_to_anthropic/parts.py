@@ -7,7 +7,9 @@ from typing import Final
 from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat.request import CacheControl, Part
 from filters.mappings import data_uri
+from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
+from filters.quirks import claude
 
 MediaBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
 
@@ -24,7 +26,7 @@ def cache_control(mark: CacheControl | None) -> anthropic.CacheControl | None:
     return anthropic.CacheControl(ttl=mark.ttl)
 
 
-def block(part: Part, param: str, dropped: dict[str, None]) -> MediaBlock | None:
+def block(part: Part, param: str, notes: Notes) -> MediaBlock | None:
     """The block of one user (or tool result) part; None for text without a visible character, which the API refuses.
 
     Raises MalformedRequest for a type that chat completions do not know, Unprocessable for content that Claude does not
@@ -42,25 +44,25 @@ def block(part: Part, param: str, dropped: dict[str, None]) -> MediaBlock | None
             f"unknown ChatCompletionContentPartUnionParam type: {part.type}",
             f"{param}.type",
         )
-    return make(part, param, dropped)
+    return make(part, param, notes)
 
 
 def text(content: str | None, mark: CacheControl | None = None) -> anthropic.TextBlock | None:
     if not content or content.isspace():
         return None
-    return anthropic.TextBlock(content, cache_control(mark))
+    return anthropic.TextBlock(content) if mark is None else anthropic.TextBlock(content, cache_control(mark))
 
 
-def _text(part: Part, _param: str, _dropped: dict[str, None]) -> MediaBlock | None:
+def _text(part: Part, _param: str, _notes: Notes) -> MediaBlock | None:
     return text(part.text, part.cache_control)
 
 
-def _image(part: Part, param: str, dropped: dict[str, None]) -> MediaBlock:
+def _image(part: Part, param: str, notes: Notes) -> MediaBlock:
     param = f"{param}.image_url"
     if part.image_url is None or not part.image_url.url:
         raise unprocessable("image_url.url is missing", f"{param}.url", code="missing_field")
     if part.image_url.detail in ("low", "high"):
-        dropped["messages[].content[].image_url.detail"] = None
+        notes.drop("messages[].content[].image_url.detail")
     url = part.image_url.url
     mark = cache_control(part.cache_control)
     if not data_uri.is_data_uri(url):
@@ -75,7 +77,7 @@ def _image(part: Part, param: str, dropped: dict[str, None]) -> MediaBlock:
     return anthropic.ImageBlock(anthropic.Base64Source(data.media_type, data.base64), mark)
 
 
-def _file(part: Part, param: str, _dropped: dict[str, None]) -> MediaBlock:
+def _file(part: Part, param: str, notes: Notes) -> MediaBlock:
     param = f"{param}.file"
     file = part.file
     mark = cache_control(part.cache_control)
@@ -83,6 +85,7 @@ def _file(part: Part, param: str, _dropped: dict[str, None]) -> MediaBlock:
         raise unprocessable("a file part needs file_data or file_id", param, code="missing_field")
     title = file.filename or None
     if not file.file_data:
+        notes.need(claude.FILES_BETA)
         return anthropic.DocumentBlock(anthropic.FileSource(file.file_id or ""), title, mark)
     if not data_uri.is_data_uri(file.file_data):
         # OpenAI's own documentation shows bare base64 too; the name is then the only hint.
@@ -111,14 +114,14 @@ def _data(uri: str, param: str, problem: str) -> data_uri.Data:
         raise unprocessable(f"{problem}: {exc}", param) from None
 
 
-def _refused(member: str, reason: str) -> Callable[[Part, str, dict[str, None]], MediaBlock | None]:
-    def refuse(_part: Part, param: str, _dropped: dict[str, None]) -> MediaBlock | None:
+def _refused(member: str, reason: str) -> Callable[[Part, str, Notes], MediaBlock | None]:
+    def refuse(_part: Part, param: str, _notes: Notes) -> MediaBlock | None:
         raise unprocessable(reason, f"{param}.{member}", code="unsupported_content")
 
     return refuse
 
 
-_BLOCKS: Final[Mapping[str, Callable[[Part, str, dict[str, None]], MediaBlock | None]]] = {
+_BLOCKS: Final[Mapping[str, Callable[[Part, str, Notes], MediaBlock | None]]] = {
     "text": _text,
     "image_url": _image,
     "file": _file,

@@ -16,6 +16,7 @@ from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat import request as openai
 from filters.dialects.openai_chat.request import ChatRequest, JsonSchema
 from filters.mappings.openai_chat_to_anthropic import messages, thinking, tools
+from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
 from filters.quirks import claude
 
@@ -155,27 +156,28 @@ class Translated(Struct, frozen=True):
 
 def translate(call: Call) -> Translated:
     """Raises MalformedRequest (400) and Unprocessable (422), naming the member."""
+    notes = Notes()
+    passed = _sort_members(call.members, notes)
     request = openai.read(call.body)
+    _report_unread(call.members, notes)
     model = claude.facts(call.model)
-    dropped: dict[str, None] = {}
-    passed = _sort_members(call.members, dropped)
     if not call.model:
         raise malformed("model is missing", "model", code="missing_field")
     if not request.messages:
         raise malformed("messages is missing or empty", "messages", code="missing_field")
     if request.n not in (None, 1):
         raise unprocessable("n: Anthropic gives one choice per request", "n")
-    talk = messages.convert(request.messages, claude=claude.is_claude(call.model), dropped=dropped)
+    talk = messages.convert(request.messages, claude=claude.is_claude(call.model), notes=notes)
     schema = _answer_schema(request)
     made = tools.convert(
         call.members.get("tools"),
         request.tool_choice,
         parallel=request.parallel_tool_calls,
         answer_schema=None if model.structured_output else schema,
-        web_search=_web_search(request, dropped),
-        dropped=dropped,
+        web_search=_web_search(request, notes),
+        notes=notes,
     )
-    plan = thinking.plan(request, model, talk.messages, forced_tool=made.forced, dropped=dropped)
+    plan = thinking.plan(request, model, talk.messages, forced_tool=made.forced, notes=notes)
     body = anthropic.Body(
         max_tokens=plan.max_tokens,
         messages=talk.messages,
@@ -185,17 +187,16 @@ def translate(call: Call) -> Translated:
         temperature=plan.temperature,
         top_p=plan.top_p,
         top_k=plan.top_k,
-        stop_sequences=_stop(request, dropped),
+        stop_sequences=_stop(request, notes),
         thinking=plan.thinking,
         output_config=_output_config(plan.effort, schema if model.structured_output else None),
-        metadata=_metadata(request, dropped),
-        service_tier=_service_tier(request, dropped),
+        metadata=_metadata(request, notes),
+        service_tier=_service_tier(request, notes),
     )
-    betas = (*made.betas, claude.FILES_BETA) if _uses_files(talk.messages) else made.betas
-    return Translated(body, passed, tuple(dropped), betas, made.json_tool)
+    return Translated(body, passed, tuple(notes.dropped), tuple(notes.betas), made.json_tool)
 
 
-def _sort_members(members: Mapping[str, Raw], dropped: dict[str, None]) -> dict[str, Raw]:
+def _sort_members(members: Mapping[str, Raw], notes: Notes) -> dict[str, Raw]:
     """The members to pass on. What has no place here is reported or refused."""
     passed: dict[str, Raw] = {}
     for name, raw in members.items():
@@ -207,28 +208,31 @@ def _sort_members(members: Mapping[str, Raw], dropped: dict[str, None]) -> dict[
         if fate == "passed":
             passed[name] = raw
         elif fate == "dropped":
-            dropped[name] = None
+            notes.drop(name)
         elif name == "modalities":
             _check_modalities(raw)
         else:
             raise unprocessable(
                 f"{name} is not supported by Anthropic{_ADVICE.get(name, '')}", name, code="unsupported_field"
             )
-    _unread_of_messages(members, dropped)
     return passed
 
 
-def _unread_of_messages(members: Mapping[str, Raw], dropped: dict[str, None]) -> None:
-    """Members of messages that nothing reads are reported once, whichever message they are in."""
-    if "messages" not in members:
-        return
-    for name in openai.unread_members({"messages": members["messages"]}):
-        _, _, member = name.rpartition("].")
-        if member == "function_call":
-            raise unprocessable(
-                "function_call is not supported by Anthropic; use tool_calls", name, code="unsupported_field"
-            )
-        dropped[f"messages[].{member}"] = None
+def _report_unread(members: Mapping[str, Raw], notes: Notes) -> None:
+    """Members inside members that nothing reads; in messages, once for all of them."""
+    known = {name: raw for name, raw in members.items() if MEMBERS.get(name) == "mapped" and name != "modalities"}
+    for name in openai.unread_members(known):
+        if name.startswith("messages["):
+            head, _, member = name.partition("].")
+            if member == "function_call":
+                raise unprocessable(
+                    "function_call is not supported by Anthropic; use tool_calls",
+                    f"{head}].function_call",
+                    code="unsupported_field",
+                )
+            notes.drop(f"messages[].{member}")
+        elif name not in tools.OWN_MEMBERS:
+            notes.drop(name)
 
 
 def _check_modalities(raw: Raw) -> None:
@@ -276,34 +280,34 @@ def _system(request: ChatRequest, blocks: list[anthropic.TextBlock]) -> list[ant
     return blocks or None
 
 
-def _stop(request: ChatRequest, dropped: dict[str, None]) -> list[str] | None:
+def _stop(request: ChatRequest, notes: Notes) -> list[str] | None:
     """The API refuses sequences without a visible character."""
     if request.stop is None:
         return None
     given = [request.stop] if isinstance(request.stop, str) else request.stop
     kept = [text for text in given if text and not text.isspace()]
     if len(kept) < len(given):
-        dropped["stop"] = None
+        notes.drop("stop")
     return kept or None
 
 
-def _metadata(request: ChatRequest, dropped: dict[str, None]) -> anthropic.Metadata | None:
+def _metadata(request: ChatRequest, notes: Notes) -> anthropic.Metadata | None:
     user = request.safety_identifier or request.user
     if request.user and request.safety_identifier and request.user != request.safety_identifier:
-        dropped["user"] = None
+        notes.drop("user")
     return anthropic.Metadata(user) if user else None
 
 
-def _service_tier(request: ChatRequest, dropped: dict[str, None]) -> str | None:
+def _service_tier(request: ChatRequest, notes: Notes) -> str | None:
     if not request.service_tier:
         return None
     tier = _SERVICE_TIERS.get(request.service_tier)
     if tier is None:
-        dropped["service_tier"] = None
+        notes.drop("service_tier")
     return tier
 
 
-def _web_search(request: ChatRequest, dropped: dict[str, None]) -> Raw | None:
+def _web_search(request: ChatRequest, notes: Notes) -> Raw | None:
     raw = request.web_search_options
     if jsonlib.is_null(raw):
         return None
@@ -312,17 +316,8 @@ def _web_search(request: ChatRequest, dropped: dict[str, None]) -> Raw | None:
     except JsonError as exc:
         raise malformed(f"web_search_options: {exc}", "web_search_options", code="invalid_type") from exc
     if options.search_context_size is not None:
-        dropped["web_search_options.search_context_size"] = None
+        notes.drop("web_search_options.search_context_size")
     location = None
     if options.user_location is not None and (near := options.user_location.approximate) is not None:
         location = _Location(near.city, near.region, near.country, near.timezone)
     return Raw(jsonlib.encode(_WebSearchTool(claude.WEB_SEARCH_TOOL, "web_search", location)))
-
-
-def _uses_files(turns: list[anthropic.Message]) -> bool:
-    return any(
-        isinstance(block, anthropic.DocumentBlock | anthropic.ImageBlock)
-        and isinstance(block.source, anthropic.FileSource)
-        for turn in turns
-        for block in turn.content
-    )

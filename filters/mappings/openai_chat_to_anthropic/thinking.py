@@ -4,14 +4,15 @@ Clients say it in two ways (`reasoning_effort`, `thinking`), models take it in t
 with an effort). What the model would refuse is translated; what has no translation is left out and reported.
 """
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat.request import ChatRequest, Thinking
+from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
 from filters.quirks import claude
 from filters.quirks.claude import ClaudeModel
@@ -22,8 +23,7 @@ _FORMS = ("enabled", "disabled", "adaptive")
 _read_number = jsonlib.decoder(float)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Members of the body that depend on each other."""
 
     max_tokens: int
@@ -40,28 +40,27 @@ def plan(
     messages: Sequence[anthropic.Message],
     *,
     forced_tool: bool,
-    dropped: dict[str, None],
+    notes: Notes,
 ) -> Plan:
     """`forced_tool`: the model must call a tool, which excludes thinking. Raises Unprocessable, MalformedRequest."""
     _check(request)
     limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
-    thinking, effort = _wanted(request, model, dropped)
+    thinking, effort = _wanted(request, model, notes)
     if thinking is not None and thinking.type != "disabled":
         source = "thinking" if request.thinking is not None else "reasoning_effort"
         if forced_tool or (thinking.type == "enabled" and _unsigned_tool_turn(messages)):
-            dropped[source] = None
+            notes.drop(source)
             thinking = None
         elif thinking.type == "enabled":
             own = request.thinking is not None and thinking.budget_tokens == request.thinking.budget_tokens
-            thinking = _within(thinking, limit, source, own=own, dropped=dropped)
+            thinking = _within(thinking, limit, source, own=own, notes=notes)
     budget = thinking.budget_tokens if thinking is not None else None
     if limit is None:
         # The budget counts towards the limit: it must not eat what the answer needs.
         limit = model.default_max_tokens + (budget or 0)
     on = model.thinks_always or (thinking is not None and thinking.type != "disabled")
-    return _sampling(
-        Plan(max_tokens=limit, thinking=thinking, effort=effort), request, model, thinking=on, dropped=dropped
-    )
+    temperature, top_p, top_k = _sampling(request, model, thinking=on, notes=notes)
+    return Plan(limit, thinking, effort, temperature, top_p, top_k)
 
 
 def _check(request: ChatRequest) -> None:
@@ -80,9 +79,7 @@ def _check(request: ChatRequest) -> None:
         )
 
 
-def _wanted(
-    request: ChatRequest, model: ClaudeModel, dropped: dict[str, None]
-) -> tuple[anthropic.Thinking | None, str | None]:
+def _wanted(request: ChatRequest, model: ClaudeModel, notes: Notes) -> tuple[anthropic.Thinking | None, str | None]:
     """What the client asked for, in the forms that the model takes."""
     level = request.reasoning_effort or None
     effort = level if model.effort and level != OFF else None
@@ -91,36 +88,36 @@ def _wanted(
         if level is None or effort is not None:
             return None, effort
         if level == OFF:
-            return _disabled(model, "reasoning_effort", dropped), None
+            return _disabled(model, "reasoning_effort", notes), None
         if not model.thinking:
-            dropped["reasoning_effort"] = None
+            notes.drop("reasoning_effort")
             return None, None
         return anthropic.Thinking("enabled", claude.EFFORT_BUDGETS[level]), None
     if asked.include_thoughts is not None:
-        dropped["thinking.includeThoughts"] = None
+        notes.drop("thinking.includeThoughts")
     if asked.type == "disabled" or not model.thinking:
         thinking = None
         if asked.type == "disabled":
-            thinking = _disabled(model, "thinking", dropped)
+            thinking = _disabled(model, "thinking", notes)
         else:
-            dropped["thinking"] = None
+            notes.drop("thinking")
         if level is not None and effort is None and level != OFF:
-            dropped["reasoning_effort"] = None
+            notes.drop("reasoning_effort")
         return thinking, effort
-    return _asked(asked, level, model, dropped), effort
+    return _asked(asked, level, model, notes), effort
 
 
-def _asked(asked: Thinking, level: str | None, model: ClaudeModel, dropped: dict[str, None]) -> anthropic.Thinking:
+def _asked(asked: Thinking, level: str | None, model: ClaudeModel, notes: Notes) -> anthropic.Thinking:
     """`enabled` or `adaptive`, in the form that the model takes."""
     if asked.type == "enabled" and "enabled" in model.thinking and asked.budget_tokens is not None:
         if level is not None and not model.effort:
-            dropped["reasoning_effort"] = None
+            notes.drop("reasoning_effort")
         return anthropic.Thinking("enabled", asked.budget_tokens, asked.display)
     if "adaptive" in model.thinking and model is not claude.UNKNOWN:
         if asked.type == "adaptive":
             return anthropic.Thinking("adaptive", None, asked.display)
         if asked.budget_tokens is not None:
-            dropped["thinking.budget_tokens"] = None
+            notes.drop("thinking.budget_tokens")
         # Budgets came with visible thinking; adaptive models hide it unless told otherwise.
         return anthropic.Thinking("adaptive", None, asked.display or "summarized")
     if asked.type == "adaptive" and model is claude.UNKNOWN:
@@ -129,15 +126,15 @@ def _asked(asked: Thinking, level: str | None, model: ClaudeModel, dropped: dict
     return anthropic.Thinking("enabled", budget, asked.display)
 
 
-def _disabled(model: ClaudeModel, source: str, dropped: dict[str, None]) -> anthropic.Thinking | None:
+def _disabled(model: ClaudeModel, source: str, notes: Notes) -> anthropic.Thinking | None:
     if model.thinks_always:
-        dropped[source] = None
+        notes.drop(source)
         return None
     return anthropic.Thinking("disabled") if model.thinking else None
 
 
 def _within(
-    thinking: anthropic.Thinking, limit: int | None, source: str, *, own: bool, dropped: dict[str, None]
+    thinking: anthropic.Thinking, limit: int | None, source: str, *, own: bool, notes: Notes
 ) -> anthropic.Thinking | None:
     """The budget must be below `max_tokens`. The client's own is not touched, one that we chose is."""
     budget = thinking.budget_tokens or 0
@@ -148,7 +145,7 @@ def _within(
             "thinking.budget_tokens must be less than max_tokens", "thinking.budget_tokens", code="invalid_value"
         )
     if limit <= claude.MIN_THINKING_BUDGET:
-        dropped[source] = None
+        notes.drop(source)
         return None
     return anthropic.Thinking("enabled", max(claude.MIN_THINKING_BUDGET, limit // 2), thinking.display)
 
@@ -161,9 +158,8 @@ def _unsigned_tool_turn(messages: Sequence[anthropic.Message]) -> bool:
     return not isinstance(first, anthropic.ThinkingBlock | anthropic.RedactedThinkingBlock)
 
 
-def _sampling(
-    made: Plan, request: ChatRequest, model: ClaudeModel, *, thinking: bool, dropped: dict[str, None]
-) -> Plan:
+def _sampling(request: ChatRequest, model: ClaudeModel, *, thinking: bool, notes: Notes) -> Sequence[Raw | None]:
+    """temperature, top_p and top_k: what may be said of them."""
     temperature = _number(request.temperature, "temperature")
     top_p = _number(request.top_p, "top_p")
     top_k = _number(request.top_k, "top_k")
@@ -177,19 +173,16 @@ def _sampling(
     if keep_temperature and keep_top_p and model.one_sampling_knob:
         keep_top_p = False
     keep_top_k = top_k is not None and model.sampling and not thinking
-    for name, value, kept in (
-        ("temperature", temperature, keep_temperature),
-        ("top_p", top_p, keep_top_p),
-        ("top_k", top_k, keep_top_k),
+    kept: list[Raw | None] = []
+    for name, raw, value, keep in (
+        ("temperature", request.temperature, temperature, keep_temperature),
+        ("top_p", request.top_p, top_p, keep_top_p),
+        ("top_k", request.top_k, top_k, keep_top_k),
     ):
-        if value is not None and not kept:
-            dropped[name] = None
-    return dataclasses.replace(
-        made,
-        temperature=request.temperature if keep_temperature else None,
-        top_p=request.top_p if keep_top_p else None,
-        top_k=request.top_k if keep_top_k else None,
-    )
+        if value is not None and not keep:
+            notes.drop(name)
+        kept.append(raw if keep else None)
+    return kept
 
 
 def _number(raw: Raw, param: str) -> float | None:

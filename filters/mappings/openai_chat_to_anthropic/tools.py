@@ -11,6 +11,7 @@ from filters.contract.jsonlib import JsonError, Raw
 from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat.request import NULL, CacheControl, JsonSchema
 from filters.mappings.openai_chat_to_anthropic import parts
+from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
 from filters.quirks import claude
 
@@ -44,6 +45,14 @@ class Tool(Struct, frozen=True):
     input_examples: Raw = NULL
 
 
+OWN_MEMBERS: Final = frozenset(
+    f"tools[].{path}{name}"
+    for path in ("", "function.")
+    for name in ("cache_control", "defer_loading", "eager_input_streaming", "allowed_callers", "input_examples")
+)
+"""What is read here beyond OpenAI's own members of tools."""
+
+
 class _Named(Struct, frozen=True):
     name: str = ""
 
@@ -64,7 +73,6 @@ class Tools(Struct, frozen=True):
 
     tools: list[anthropic.Tool | Raw]
     choice: anthropic.ToolChoice | None = None
-    betas: tuple[str, ...] = ()
     json_tool: str = ""
 
     @property
@@ -87,7 +95,7 @@ def convert(
     parallel: bool | None,
     answer_schema: JsonSchema | None,
     web_search: anthropic.Tool | Raw | None,
-    dropped: dict[str, None],
+    notes: Notes,
 ) -> Tools:
     """All that the request says about tools; null members are absent ones.
 
@@ -96,9 +104,8 @@ def convert(
     """
     converted: list[anthropic.Tool | Raw] = []
     names: list[str] = []
-    betas: dict[str, None] = {}
     if tools is not None and not jsonlib.is_null(tools):
-        _convert_all(tools, converted, names, betas)
+        _convert_all(tools, converted, names, notes)
     if web_search is not None:
         converted.append(web_search)
         names.append("web_search")
@@ -111,15 +118,15 @@ def convert(
             converted = [tool for tool, _ in pairs]
     else:
         if not jsonlib.is_null(choice):
-            dropped["tool_choice"] = None
+            notes.drop("tool_choice")
         if parallel is not None:
-            dropped["parallel_tool_calls"] = None
+            notes.drop("parallel_tool_calls")
     if answer_schema is not None and not (chosen is not None and chosen.type in ("any", "tool")):
-        return _with_json_tool(answer_schema, converted, names, chosen, tuple(betas))
-    return Tools(converted, chosen if converted else None, tuple(betas))
+        return _with_json_tool(answer_schema, converted, names, chosen)
+    return Tools(converted, chosen if converted else None)
 
 
-def _convert_all(raw: Raw, converted: list[anthropic.Tool | Raw], names: list[str], betas: dict[str, None]) -> None:
+def _convert_all(raw: Raw, converted: list[anthropic.Tool | Raw], names: list[str], notes: Notes) -> None:
     try:
         tools = _read_tools(raw)
     except JsonError as exc:
@@ -133,7 +140,7 @@ def _convert_all(raw: Raw, converted: list[anthropic.Tool | Raw], names: list[st
             name = _read_object(originals[index]).get("name")
             names.append(_read_text(name) if name is not None and bytes(name)[:1] == b'"' else "")
             if tool.type in claude.SERVER_TOOL_BETAS:
-                betas[claude.SERVER_TOOL_BETAS[tool.type]] = None
+                notes.need(claude.SERVER_TOOL_BETAS[tool.type])
         elif tool.type != "function":
             raise unprocessable(f"unsupported tool type: {tool.type}", f"{param}.type")
         elif tool.function is None:
@@ -249,7 +256,6 @@ def _with_json_tool(
     converted: list[anthropic.Tool | Raw],
     names: list[str],
     chosen: anthropic.ToolChoice | None,
-    betas: tuple[str, ...],
 ) -> Tools:
     """With tools of the client's own the model must call one of them or answer; without, it must answer."""
     name = _NAME.sub("_", schema.name)[:60] or "json_answer"
@@ -262,4 +268,4 @@ def _with_json_tool(
     )
     free = bool(converted) and not (chosen is not None and chosen.type == "none")
     choice = anthropic.ToolChoice("any" if free else "tool", None if free else name, True)
-    return Tools([*converted, tool], choice, betas, name)
+    return Tools([*converted, tool], choice, name)
