@@ -72,9 +72,7 @@ _LEVELS_OF_LINES: Final[Mapping[bytes, int]] = {
 }
 _LOG_FORMAT: Final = "%l\t%n\t%v"
 _REJECTED: Final = re.compile(r"config update rejected: (?P<reason>.*)", re.IGNORECASE)
-_STATS: Final = (
-    "/stats?filter=^(cluster_manager\\.(cds\\.|warming)|listener_manager\\.(lds\\.|total_listeners_warming|workers))"
-)
+_STATS: Final = "/stats?filter=(version_text|warming[a-z_]*)$"
 
 
 class EnvoyError(RuntimeError):
@@ -93,6 +91,8 @@ class LogLevels:
             level = wanted.get(component, self.default)
             if level in ("debug", "trace"):
                 wanted[component] = "info"
+        # What it says of a configuration that it refuses is on level warning.
+        wanted.setdefault("config", "warn")
         pairs = ",".join(f"{name}:{LEVELS.get(level, 'info')}" for name, level in sorted(wanted.items()))
         arguments = ["--log-level", LEVELS.get(self.default, "debug")]
         return [*arguments, "--component-log-level", pairs] if pairs else arguments
@@ -200,21 +200,21 @@ class Envoy:
     async def routes_applied(self, versions: Mapping[str, str]) -> None:
         """Waits until each route configuration (by name) is in use in its version. Raises EnvoyError."""
         for name, version in versions.items():
-            await self._applied(f"rds.{name}", version, "")
+            await self._applied(f".rds.{name}", version, "")
 
     async def _applied(self, scope: str, version: str, warming: str) -> None:
-        self._rejection = ""
-        rejected: str | None = None
+        """`scope` is how the names of the statistics begin; route configurations have a connection manager before it,
+        and several may share one."""
         try:
             async with asyncio.timeout(APPLY_LIMIT):
-                while True:
+                while not self._rejection:
                     stats = await self._stats()
-                    rejected = stats.get(f"{scope}.update_rejected", "0") if rejected is None else rejected
-                    if stats.get(f"{scope}.version_text") == f'"{version}"' and stats.get(warming) == "0":
+                    versions = {text for name, text in stats.items() if name.endswith(f"{scope}.version_text")}
+                    if versions == {f'"{version}"'} and stats.get(warming, "0") == "0":
                         return
-                    if stats.get(f"{scope}.update_rejected", "0") != rejected or self._rejection:
-                        raise EnvoyError(f"Envoy refused the configuration: {self._rejection or 'see its log'}")
                     await asyncio.sleep(POLL)
+                reason, self._rejection = self._rejection, ""
+                raise EnvoyError(f"Envoy refused the configuration: {reason}")
         except TimeoutError:
             raise EnvoyError(f"Envoy did not apply the configuration within {APPLY_LIMIT:.0f} s") from None
 

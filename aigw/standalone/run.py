@@ -117,17 +117,37 @@ async def _serve(
 ) -> int:
     try:
         _check_servable(plane, first)
-        try:
-            await plane.start()
-            await plane.apply(first.snapshot, first.compiled)
-        except (OSError, EnvoyError, FilterError) as exc:
-            raise CannotStart(str(exc)) from exc
+        if not await _started(plane, first, stop):
+            return 0
         for warning in first.warnings:
             logger.warning("%s", warning)
         _print_banner(plane, source, first, time.time() - began)
         return await _until_stopped(plane, source, judge, stop)
     finally:
         await plane.stop()
+
+
+async def _started(plane: DataPlane, first: _Configuration, stop: asyncio.Event) -> bool:
+    """False: a signal came first. Raises CannotStart."""
+
+    async def start() -> None:
+        await plane.start()
+        await plane.apply(first.snapshot, first.compiled)
+
+    starting = asyncio.create_task(start())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return False
+        starting.result()
+        return True
+    except (OSError, EnvoyError, FilterError) as exc:
+        raise CannotStart(str(exc)) from exc
+    finally:
+        for task in (starting, stopped):
+            task.cancel()
+        await asyncio.gather(starting, stopped, return_exceptions=True)
 
 
 async def _until_stopped(plane: DataPlane, source: _Source, judge: "_Judge", stop: asyncio.Event) -> int:
