@@ -1,8 +1,7 @@
 """Answers that Envoy makes itself, in the provider's place: recognised, and named so that a client can read them.
 
-Envoy writes them as `text/plain` (or without any body). They are told from a provider's by what every HTTP server sends
-and Envoy adds only after the filters: `date` and `server`. A provider that sends neither and answers an error in plain
-text is taken for Envoy; the client then reads its text under a more general code.
+Envoy writes them as `text/plain` (or without any body), without `date` and `server`, which it adds after the filters.
+Providers that omit those are told apart by the text: Envoy's own sentences are few.
 """
 
 from collections.abc import Mapping
@@ -36,24 +35,41 @@ _BY_TEXT: Final = (
     ("no healthy upstream", "no_healthy_upstream"),
     ("upstream connect error", "upstream_connect_error"),
     ("upstream request timeout", "upstream_timeout"),
+    ("upstream max stream duration", "upstream_timeout"),
     ("stream timeout", "stream_timeout"),
     ("local_rate_limited", "rate_limited"),
+    ("RBAC: access denied", "forbidden"),
+    ("Payload Too Large", "request_too_large"),
     ("exceeded request buffer limit", "request_too_large"),
 )
-"""how Envoy's text begins → the code, where it says more than the status"""
+"""how Envoy's text begins → the code"""
 
 
-def is_envoys(status: int, headers: Headers) -> bool:
-    """Whether these are the response headers of an answer that Envoy made itself."""
+def may_be_envoys(status: int, headers: Headers) -> bool:
+    """Whether these can be the response headers of an answer that Envoy made itself."""
     if status < 400 or any(name in headers for name in _EVIDENCE):
         return False
     kind = headers.get("content-type")
     return not kind or kind.startswith("text/plain")
 
 
+def is_envoys(body: bytes) -> bool:
+    """Whether the body under such headers is Envoy's."""
+    return not body or _named(_text(body)) != ""
+
+
 def error_of(status: int, body: bytes) -> ProxyAnswer:
     """The answer as an error. Envoy's text is part of the message: it holds reasons, never what a person sent."""
     type_, code, sentence = _BY_STATUS.get(status, _OTHER)
-    text = body[:MAX_TEXT].decode("utf-8", "replace").strip()
-    code = next((named for start, named in _BY_TEXT if text.startswith(start)), code)
-    return ProxyAnswer(f"{sentence}: {text}" if text else sentence, code=code, type=type_, status=status)
+    text = _text(body)
+    return ProxyAnswer(
+        f"{sentence}: {text}" if text else sentence, code=_named(text) or code, type=type_, status=status
+    )
+
+
+def _text(body: bytes) -> str:
+    return body[:MAX_TEXT].decode("utf-8", "replace").strip()
+
+
+def _named(text: str) -> str:
+    return next((code for start, code in _BY_TEXT if text.startswith(start)), "")

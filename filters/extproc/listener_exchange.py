@@ -92,7 +92,6 @@ class ListenerExchange:
         "_id",
         "_listener",
         "_live",
-        "_local",
         "_recorder",
         "_request",
         "_rule",
@@ -118,7 +117,6 @@ class ListenerExchange:
         self._request: ClientRequest | None = None
         self._attempt: Attempt | None = None
         self._accounting: Accounting | None = None
-        self._local = False
         self._status = 0
         self._answer: ProviderAnswer | None = None
 
@@ -156,8 +154,8 @@ class ListenerExchange:
         `current` is Envoy's header map as earlier attempts left it. Raises filters.errors.GatewayError.
         """
         request, rule = self._request, self._rule
-        if request is None or rule is None:
-            raise InternalError("an attempt came before its request", code="unknown_exchange")
+        if request is None or rule is None or self._state is not State.ROUTED:
+            raise InternalError("an attempt came before its request or after its answer", code="unknown_exchange")
         backend = rule.backends.get(backend_name)
         if backend is None:
             raise InternalError(f"rule {rule.config.name} has no backend {backend_name!r}", code="unknown_backend")
@@ -177,7 +175,6 @@ class ListenerExchange:
 
     def refuse_attempt(self, failure: GatewayError) -> ImmediateReply:
         """The answer for an attempt that cannot be made; the listener level then lets it pass untouched."""
-        self._local = True
         return self._refuse(failure)
 
     # ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,16 +302,16 @@ class ListenerExchange:
         assert isinstance(message, ResponseHeaders)
         headers = message.headers
         self._status = status = _status(headers)
-        if self._local:
-            self._state = State.DONE
-            return CONTINUE_RESPONSE_HEADERS
-        if envoy_answers.is_envoys(status, headers):
+        if envoy_answers.may_be_envoys(status, headers):
             return self._envoy_answered(message)
         if self._attempt is None or self._accounting is None:
             self._state = State.DONE
             return CONTINUE_RESPONSE_HEADERS
-        self._answer = answer = ProviderAnswer(self._attempt, self._accounting, status, headers)
-        reply = answer.head(end=message.end_of_stream)
+        self._answer = ProviderAnswer(self._attempt, self._accounting, status, headers)
+        return self._answer_head(self._answer, end=message.end_of_stream)
+
+    def _answer_head(self, answer: ProviderAnswer, *, end: bool) -> Reply:
+        reply = answer.head(end=end)
         self._state = State.DONE if answer.over else State.ANSWER
         return reply
 
@@ -335,16 +332,21 @@ class ListenerExchange:
     # ── answers that are not the provider's ──────────────────────────────────────────────────────────────────────────
 
     def _envoy_answered(self, message: ResponseHeaders) -> Reply:
-        if self._accounting is not None:
-            self._accounting.fail(str(self._status))
         if message.end_of_stream:
             failure = envoy_answers.error_of(self._status, b"")
             return self._refuse(failure, headers=answers.carried(message.headers))
+        # Its text will tell.
+        self._headers = message.headers
         self._state = State.ENVOYS_BODY
         return HeadersReply(phase="response", response_body="BUFFERED")
 
     def _on_envoys_body(self, message: Message) -> Reply:
         assert isinstance(message, ResponseBody)
+        attempt, accounting = self._attempt, self._accounting
+        if attempt is not None and accounting is not None and not envoy_answers.is_envoys(message.body):
+            answer = ProviderAnswer(attempt, accounting, self._status, self._headers)
+            self._state = State.DONE
+            return answer.whole(message.body)
         failure = envoy_answers.error_of(self._status, message.body)
         self._finish(failure.code)
         body = self.render_error(failure)

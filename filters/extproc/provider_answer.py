@@ -89,6 +89,23 @@ class ProviderAnswer:
             return CONTINUE_RESPONSE_BODY
         return BodyReply(phase="response", body=body, metadata=metadata)
 
+    def whole(self, data: bytes) -> Reply:
+        """In place of `head` and `body`: the answer when its headers are held back until all of it is here."""
+        head = self.head(end=False)
+        assert isinstance(head, HeadersReply)
+        if self.over:
+            self._accounting.close()
+            return BodyReply(phase="response", set=head.set, remove=head.remove)
+        body = self.body(ResponseBody(data))
+        assert isinstance(body, BodyReply)
+        return BodyReply(
+            phase="response",
+            body=body.body,
+            set=_merged(head.set, body.set),
+            remove=(*head.remove, *body.remove),
+            metadata=body.metadata,
+        )
+
     def trailers(self) -> None:
         """The answer ends with trailers, so no piece of its body was the last one."""
         if not self._swallowing and self._mode != "buffer":

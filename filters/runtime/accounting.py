@@ -77,7 +77,7 @@ class Accounting:
         if output.content and self._first is None:
             self._first = self._clock.monotonic() - self._start
         if output.failure is not None:
-            self._error = output.failure.code
+            self.fail(output.failure.code)
         news = output.usage is not None and output.usage != self._usage
         if news:
             assert output.usage is not None
@@ -115,7 +115,8 @@ class Accounting:
         )
 
     def _numbers(self) -> dict[str, str | float | int | bool]:
-        members = self.identity()
+        # In plan `single` the request's reply has told the identity already.
+        members = self.identity() if self._rule.config.plan == "attempt" else {}
         if self._response_model:
             members["response_model"] = self._response_model
         if self._request.parsed.stream and self._first is not None:

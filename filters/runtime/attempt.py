@@ -90,8 +90,6 @@ def prepare(
     if body is None and (replace or request.decoded):
         body = request.body
     changes = _header_changes(request, backend, upstream, current, previous)
-    if body is not None:
-        changes["content-length"] = str(len(body))
     if backend.authenticator is not None:
         changes.update(dict.fromkeys(CREDENTIAL_HEADERS))
         changes.update(
@@ -104,13 +102,15 @@ def prepare(
             )
         )
     changes[":path"] = upstream.path
+    changed = [(name, value) for name, value in changes.items() if value is not None and current.get(name) != value]
+    if body is not None:
+        # Even when it stays the same: Envoy drops the length of a body that it replaces.
+        changed.append(("content-length", str(len(body))))
     return Attempt(
         backend=backend,
         model=model,
         translator=translator,
-        set=tuple(
-            [(name, value) for name, value in changes.items() if value is not None and current.get(name) != value]
-        ),
+        set=tuple(changed),
         remove=tuple([name for name, value in changes.items() if value is None and name in current]),
         body=body,
         dropped=upstream.dropped,

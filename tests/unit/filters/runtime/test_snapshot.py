@@ -1,0 +1,128 @@
+"""Configurations become snapshots, or one sentence that says what is wrong; the old one stays."""
+
+import msgspec
+import pytest
+
+from filters.contract import config
+from filters.contract.config import (
+    AwsCredential,
+    BodyMutation,
+    Cost,
+    FilterConfig,
+    HeaderCredential,
+    Schema,
+)
+from filters.contract.secret import Secret
+from filters.providers.base import Provider
+from filters.runtime import snapshot
+from filters.runtime.errors import ConfigError
+from filters.runtime.store import SnapshotStore
+from tests.support.gateway import Gateway, backend, configuration
+
+PROVIDERS = {name: Provider(name, {}) for name in ("OpenAI", "AWSBedrock")}  # type: ignore[arg-type]
+
+
+def build(document: FilterConfig, config_hash: str = "h") -> snapshot.Snapshot:
+    return snapshot.build(document, config_hash, providers=PROVIDERS, endpoints=())
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        (configuration(backend("ns/b", schema=Schema("Cohere"))), "backend ns/b: schema: Cohere is not supported"),
+        (
+            configuration(backend("ns/b", body_mutation=BodyMutation(set=(("a", "1,2"),)))),
+            r"backend ns/b: bodyMutation.set\[a\]: the value is not JSON",
+        ),
+        (
+            configuration(backend("ns/b", credential=HeaderCredential("x", Secret("a\nb")))),
+            "backend ns/b: credential: empty, or with characters that a header cannot hold",
+        ),
+        (
+            configuration(costs=(Cost("k", "CEL", "x"),)),
+            "rule ns/r/rule/0: cost k: the CEL expression does not",
+        ),
+        (msgspec.structs.replace(configuration(), backends=()), "rule ns/r/rule/0: backends: ns/b.* does not exist"),
+        (
+            msgspec.structs.replace(
+                configuration(), rules=(msgspec.structs.replace(configuration().rules[0], backends=()),)
+            ),
+            "rule ns/r/rule/0: backends: at least one is needed",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_named(document: FilterConfig, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        build(document)
+
+
+def test_no_secret_shows_in_a_snapshot_or_in_an_error() -> None:
+    aws = AwsCredential("us-east-1", "AKIA", Secret("very-secret"))
+    ready = build(
+        configuration(
+            backend("ns/a/x", credential=aws, schema=Schema("AWSBedrock")),
+            backend("ns/b/x", credential=HeaderCredential("authorization", Secret("Bearer very-secret"))),
+        )
+    )
+    assert "very-secret" not in repr(ready)
+    with pytest.raises(ConfigError) as caught:
+        build(configuration(backend(credential=HeaderCredential("authorization", Secret("very-secret\0")))))
+    assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [(("/", "/", "/v1/x"), "/v1/x"), (("/ai/", "/cohere", "/v2/y"), "/ai/cohere/v2/y"), (("", "a", "b/"), "/a/b")],
+)
+def test_paths_are_joined_without_doubled_slashes(parts: tuple[str, ...], path: str) -> None:
+    assert snapshot.join_path(*parts) == path
+
+
+def test_endpoint_prefixes_and_root_move_the_endpoints() -> None:
+    gateway = Gateway()
+    moved = msgspec.structs.replace(
+        configuration(), root_prefix="/ai", endpoint_prefixes=(("openai", "/oa"), ("anthropic", "/oa"))
+    )
+    gateway.filters.load(config.encode(moved))
+    ready = gateway.filters.store.newest
+    assert ready is not None
+    assert list(ready.endpoints) == ["/ai/oa/v1/chat/completions"]
+    assert ready.listings == {"/ai/oa/v1/models": "openai"}
+
+
+def _document(number: int) -> bytes:
+    return config.encode(msgspec.structs.replace(configuration(), gateway=f"ns/{number}"))
+
+
+def test_a_request_gets_the_snapshot_that_its_route_names_and_otherwise_the_newest() -> None:
+    store = SnapshotStore(build, kept=3)
+    assert store.find("anything") is None
+    hashes = [store.load(_document(number)) for number in range(4)]
+    assert [_gateway(store, config_hash) for config_hash in hashes] == ["ns/3", "ns/1", "ns/2", "ns/3"]
+    assert _gateway(store, "unknown") == "ns/3"
+
+
+def test_loading_a_known_document_again_makes_it_the_newest_without_building_it() -> None:
+    store = SnapshotStore(build, kept=3)
+    first = store.load(_document(0))
+    ready = store.newest
+    store.load(_document(1))
+    assert store.load(_document(0)) == first
+    assert store.newest is ready
+
+
+def test_a_document_that_cannot_be_built_leaves_everything_as_it_was() -> None:
+    store = SnapshotStore(build)
+    store.load(_document(0))
+    before = store.newest
+    with pytest.raises(ConfigError, match="filter configuration"):
+        store.load(b"{")
+    with pytest.raises(ConfigError, match="not supported"):
+        store.load(config.encode(configuration(backend(schema=Schema("Cohere")))))
+    assert store.newest is before
+
+
+def _gateway(store: SnapshotStore, config_hash: str) -> str:
+    found = store.find(config_hash)
+    assert found is not None
+    return found.gateway
