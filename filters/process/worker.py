@@ -69,12 +69,18 @@ def admin_socket(base: str, worker: int) -> str:
 
 
 async def run(options: Options, program: Program) -> int:
-    """Serves until SIGTERM, SIGINT or the end of stdin; returns the exit code (2: the configuration was refused)."""
+    """Serves until SIGTERM, SIGINT or the end of stdin. Returns the exit code; 2: no good configuration or socket."""
     worker = _Worker(options, program)
     stop = Stop(options.controlled)
     if options.config is not None and not await worker.start_with(options.config):
         return 2
-    await worker.listen()
+    try:
+        await worker.listen()
+    except OSError as exc:
+        logger.error("cannot listen: %s", exc)  # noqa: TRY400  a sentence, no trace
+        control.say(control.Loaded(error=f"cannot listen on {options.socket}: {exc.strerror or exc}"))
+        await worker.close(0.0)
+        return 2
     control.say(control.Loaded(loaded=worker.loaded, ready=not worker.loaded))
     reason = await stop.wait(worker.load)
     logger.info("stopping: %s", reason)

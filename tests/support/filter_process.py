@@ -83,6 +83,7 @@ def running_filter(*arguments: str, module: str = "tests.support.echo", ready: b
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                bufsize=0,  # `select` must see what is there
             )
         filter_ = FilterProcess(process, directory)
         try:
