@@ -23,9 +23,11 @@ from filters.quirks.bedrock import Family
 EMPTY_OBJECT: Final = Raw(b"{}")
 
 _TEXT_ONLY: Final = "invalid content type (must be string or array of ChatCompletionContentPartTextParam)"
-_BLANK: Final = re.compile(rb'"(?: |\\[nrtf]|\\u00(?:0[9a-dA-D]|20|[aA]0))*"')
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _QUOTE: Final = ord('"')
+_BACKSLASH: Final = ord("\\")
+_BLANK: Final = ord(" ")
+_DELETE: Final = 0x7F
 _STRING_OR_ARRAY: Final = (_QUOTE, ord("["))
 _TOOL_ID_ALPHABET: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
 
@@ -97,7 +99,16 @@ def _mark(blocks: list[Block], mark: CacheControl | None) -> None:
 
 def _text_block(content: Raw) -> list[Block]:
     """A JSON string as a block that carries it unread; nothing for a blank one."""
-    return [] if _BLANK.fullmatch(content) else [Block(text=content)]
+    return [] if _is_blank(content) else [Block(text=content)]
+
+
+def _is_blank(content: Raw) -> bool:
+    """True for a JSON string without a visible character. Most begin with one, and need not be read to know."""
+    first = memoryview(content)[1]
+    if _BLANK < first < _DELETE and first not in (_QUOTE, _BACKSLASH):
+        return False
+    text = _read_text(content)
+    return not text or text.isspace()
 
 
 def _is_string(content: Raw) -> bool:
@@ -250,7 +261,7 @@ def _tool(turns: _Turns, message: Message, param: str) -> None:
     results: list[converse.ToolResultContent] = []
     status: str | None = None
     if _is_string(content):
-        if not _BLANK.fullmatch(content):
+        if not _is_blank(content):
             results.append(converse.ToolResultContent(text=content))
         if turns.family.tool_result_status and _reports_error(content):
             status = "error"

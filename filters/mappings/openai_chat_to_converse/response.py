@@ -122,30 +122,26 @@ def _compact(arguments: Raw) -> str:
 class JsonToolToText:
     """Turns calls of the stand-in tool into the text that they stand for. One lives for one streamed answer."""
 
-    __slots__ = ("_called", "_index", "_name", "_others")
+    __slots__ = ("_called", "_indexes", "_name")
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._index = -1
         self._called = False
-        self._others = 0
+        self._indexes: dict[int, int] = {}
+        """index of a call in the answer → index without the stand-in"""
 
     def convert(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
             match event:
+                case ToolCallStart(name=name) if name == self._name:
+                    self._called = True
                 case ToolCallStart(index=index, id=id_, name=name):
-                    if name == self._name:
-                        self._index, self._called = index, True
-                    else:
-                        # Indexes of the client's calls count on without the stand-in.
-                        yield ToolCallStart(self._others, id_, name)
-                        self._others += 1
+                    self._indexes[index] = len(self._indexes)
+                    yield ToolCallStart(self._indexes[index], id_, name)
                 case ToolCallDelta(index=index, arguments=arguments):
-                    if index == self._index:
-                        yield TextDelta(arguments)
-                    else:
-                        yield ToolCallDelta(self._others - 1, arguments)
-                case Finish(reason="tool_calls") if self._called and not self._others:
+                    known = self._indexes.get(index)
+                    yield TextDelta(arguments) if known is None else ToolCallDelta(known, arguments)
+                case Finish(reason="tool_calls") if self._called and not self._indexes:
                     yield Finish("stop")
                 case _:
                     yield event
