@@ -82,9 +82,17 @@ class _Frames(asyncio.Protocol):
 
 
 class _Serving(_Frames):
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, open_: "set[_Serving]") -> None:
         super().__init__()
         self._serve = serve
+        self._open = open_
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
 
     def on_frame(self, frame: bytes) -> None:
         ask = _asks.decode(frame)
@@ -101,6 +109,7 @@ class PeerServer:
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
+        self._open: set[_Serving] = set()
         self._listener: asyncio.AbstractServer | None = None
         self._path = ""
         self._inode = 0
@@ -109,7 +118,7 @@ class PeerServer:
         listening = bind_unix(path)
         self._path, self._inode = path, os.stat(path).st_ino
         self._listener = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Serving(self._serve), sock=listening
+            lambda: _Serving(self._serve, self._open), sock=listening
         )
 
     def close(self) -> None:
@@ -117,6 +126,8 @@ class PeerServer:
             remove_own(self._path, self._inode)
             self._listener.close()
             self._listener = None
+        for connection in self._open:
+            connection.transport.abort()
 
 
 class _Asking(_Frames):

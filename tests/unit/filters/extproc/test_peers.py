@@ -1,6 +1,7 @@
 """Workers that ask each other."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +31,8 @@ async def test_questions_are_answered_whatever_their_size_and_order(path: str) -
     assert replies == [[b"me", message[::-1]] for message in messages]
     asking.close()
     server.close()
-    assert not Path(path).exists()
+    with pytest.raises(OSError):
+        await asyncio.open_unix_connection(path)
 
 
 async def test_a_question_that_fails_harms_no_other(path: str) -> None:
@@ -57,14 +59,19 @@ async def test_a_worker_that_is_gone_is_an_os_error_and_its_successor_is_found(p
 
 
 async def test_a_connection_that_breaks_ends_its_questions(path: str) -> None:
+    done = asyncio.Event()
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.close()
+        await writer.wait_closed()
+        done.set()
 
     listener = await asyncio.start_unix_server(accept, path)
     asking = Peers(lambda _: path)
     with pytest.raises(ConnectionResetError):
         await asking.ask(0, {"who": "me"}, b"x")
+    await done.wait()
     listener.close()
 
 
@@ -77,19 +84,26 @@ async def test_garbage_ends_the_connection(path: str) -> None:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
     server.close()
 
 
 async def test_a_worker_that_does_not_answer_is_given_up(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "ANSWER_LIMIT", 0.05)
 
+    done = asyncio.Event()
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        done.set()
 
     listener = await asyncio.start_unix_server(accept, path)
     asking = Peers(lambda _: path)
     with pytest.raises(TimeoutError):
         await asking.ask(0, {"who": "me"}, b"x")
     asking.close()
+    await done.wait()
     listener.close()
