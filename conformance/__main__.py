@@ -71,7 +71,8 @@ def _run(cases: Sequence[Case], options: argparse.Namespace) -> int:
     # Ties are between all requirements and all cases, whatever was asked to run.
     problems = coverage.problems(coverage.load(), load_all())
     result = report.Report(versions=report.versions(), verdicts=tuple(verdicts), problems=tuple(problems))
-    report.show(result, Console())
+    console = Console()
+    report.show(result, console if console.is_terminal else Console(width=110))
     print("report: " + ", ".join(str(path) for path in report.write(result, options.out)))
     return 0 if result.passed else 1
 

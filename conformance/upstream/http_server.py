@@ -27,6 +27,9 @@ import h11
 from filters.contract.headers import Headers
 
 READ_SIZE: Final = 256 * 1024
+RESET_DELAY: Final = 0.05
+"""Seconds between the last byte and a RST. The RST makes the peer's kernel drop what its process has not read yet, and
+nothing tells this side when it has."""
 End = Literal["clean", "close", "eof", "reset"]
 
 
@@ -175,6 +178,7 @@ class _Connection:
         transport = self._writer.transport
         connection: socket.socket = transport.get_extra_info("socket")
         await _until_acknowledged(connection)
+        await asyncio.sleep(RESET_DELAY)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

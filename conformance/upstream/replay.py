@@ -49,13 +49,14 @@ async def replaying(case: Case) -> AsyncIterator[Replay]:
 
 
 def response(answer: Answer, seed: int) -> Response:
-    """`answer` as HTTP. Streams and cut answers are chunked, in a few pieces cut at fixed random places."""
+    """`answer` as HTTP. Streams and cut answers are chunked, in a few pieces cut at fixed random places; without a
+    body they have a length of 0, so that their head is their end."""
     content_type = dict(answer.headers).get("content-type", "")
     streamed = content_type.startswith(("text/event-stream", "application/vnd.amazon.eventstream"))
     return Response(
         status=answer.status,
         headers=tuple(pair for pair in answer.headers if pair[0] != "content-length"),
-        body=_pieces(answer.body, seed) if streamed or answer.cut != "none" else answer.body,
+        body=_pieces(answer.body, seed) if answer.body and (streamed or answer.cut != "none") else answer.body,
         end=_ENDS[answer.cut],
     )
 
