@@ -1,0 +1,108 @@
+"""Where a route is served: sectionName, port, allowedRoutes, host names, and who wins a host."""
+
+from typing import Any
+
+import pytest
+
+from extension_server.api.base import parse
+from extension_server.api.gateway import Gateway, ParentReference
+from extension_server.compile.attachment import Place, attach, configuration_names
+from extension_server.compile.hostnames import covers, intersect
+
+
+def gateway(*listeners: dict[str, Any]) -> Gateway:
+    document = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "g"},
+        "spec": {"gatewayClassName": "c", "listeners": [{"protocol": "HTTP", "port": 80} | each for each in listeners]},
+    }
+    found = parse(Gateway, document)
+    assert isinstance(found, Gateway)
+    return found
+
+
+TWO = (
+    {"name": "wide"},
+    {"name": "narrow", "hostname": "*.example.com"},
+    {"name": "other", "port": 81, "hostname": "one.example.com"},
+)
+
+
+def places(
+    found: Gateway, hosts: tuple[str, ...] = (), namespace: str = "default", **parent: Any
+) -> tuple[set[str], tuple[str, ...]]:
+    attached = attach(found, namespace, (ParentReference(name="g", namespace="default", **parent),), hosts)
+    return {f"{each.configuration} {each.host}" for each in attached.places}, tuple(why for _, why in attached.refused)
+
+
+def test_http_listeners_of_one_port_share_the_configuration_of_the_first() -> None:
+    https = [{"name": name, "protocol": "HTTPS", "port": 443, "hostname": f"{name}.example.com"} for name in ("a", "b")]
+    assert configuration_names(gateway(*TWO, *https)) == {
+        "wide": "default/g/wide",
+        "narrow": "default/g/wide",
+        "other": "default/g/other",
+        "a": "default/g/a",
+        "b": "default/g/b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("listener", "route", "expected"),
+    [
+        ("*", (), ("*",)),
+        ("*", ("a.b", "*.c"), ("a.b", "*.c")),
+        ("*.b", (), ("*.b",)),
+        ("*.b", ("a.b", "x.a.b", "b", "a.c"), ("a.b", "x.a.b")),
+        ("*.b", ("*.a.b", "*.b", "*.c"), ("*.a.b", "*.b")),
+        ("x.a.b", ("*.b", "y.a.b"), ("x.a.b",)),
+        ("a.b", ("a.b", "a.b"), ("a.b",)),
+        ("a.b", ("c.d",), ()),
+    ],
+)
+def test_hosts_of_a_route_on_a_listener(listener: str, route: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    assert intersect(listener, route) == expected
+
+
+def test_a_wildcard_takes_at_least_one_label() -> None:
+    assert covers("*.b", "a.b")
+    assert not covers("*.b", "b")
+    assert not covers("*.b", "ab")
+
+
+def test_a_host_belongs_to_the_listener_that_names_it_more_exactly() -> None:
+    assert places(gateway(*TWO), ("x.example.com",)) == ({"default/g/wide x.example.com"}, ())
+    assert places(gateway(*TWO), section_name="wide") == ({"default/g/wide *"}, ())
+    found = attach(
+        gateway(*TWO), "default", (ParentReference(name="g", section_name="wide"),), ("x.example.com", "y.org")
+    )
+    assert found.places == (Place("default/g/wide", "y.org"),)
+
+
+def test_section_and_port_choose_listeners() -> None:
+    assert places(gateway(*TWO), port=81) == ({"default/g/other one.example.com"}, ())
+    assert places(gateway(*TWO), section_name="narrow") == ({"default/g/wide *.example.com"}, ())
+
+
+@pytest.mark.parametrize(
+    ("parent", "hosts", "namespace", "why"),
+    [
+        ({"section_name": "nope"}, (), "default", "no listener has this sectionName"),
+        ({"port": 9}, (), "default", "no listener has this port"),
+        ({"section_name": "wide", "port": 81}, (), "default", "no listener has this sectionName and port"),
+        (
+            {"section_name": "wide"},
+            (),
+            "team",
+            "listener wide does not allow routes from namespace team (allowedRoutes)",
+        ),
+        (
+            {"section_name": "other"},
+            ("two.example.com",),
+            "default",
+            "listener other takes host one.example.com, none of the route's hostnames",
+        ),
+    ],
+)
+def test_a_refusal_says_why(parent: dict[str, Any], hosts: tuple[str, ...], namespace: str, why: str) -> None:
+    assert places(gateway(*TWO), hosts, namespace, **parent) == (set(), (why,))

@@ -1,0 +1,123 @@
+"""Every defect is one sentence with object, field and remedy; its rule fails closed, the others keep working."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extension_server.api import kinds
+from extension_server.api.base import parse
+from extension_server.api.gateway import HTTPRoute
+from extension_server.compile.gateway import compile_gateway
+from extension_server.compile.result import Compiled, ObjectRef
+from extension_server.compile.routes import not_found_filter_name
+from extension_server.compile.snapshot import Snapshot
+from extension_server.credentials.policy import AwsEnvironment
+from filters.contract.config import AwsCredential
+from filters.contract.secret import Secret
+
+TABLE = yaml.safe_load((Path(__file__).parent / "findings.yaml").read_text())
+
+
+def merged(base: Any, change: Any) -> Any:
+    """`change` over `base`: mappings member by member, lists item by item, null removes."""
+    if isinstance(base, dict) and isinstance(change, dict):
+        return {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
+    if isinstance(base, list) and isinstance(change, list) and base and isinstance(base[0], dict):
+        items = [merged(base[index], item) if index < len(base) else item for index, item in enumerate(change)]
+        return [*items, *base[len(change) :]]
+    return change
+
+
+def compiled(change: dict[str, Any], **options: Any) -> Compiled:
+    documents = {f"{each['kind']} {each['metadata']['name']}": each for each in yaml.safe_load_all(TABLE["base"])}
+    documents = {key: each for key, each in merged(documents, change).items() if each is not None}
+    objects = [parse(kinds.model_of(each["apiVersion"], each["kind"]), each) for each in documents.values()]
+    return compile_gateway(Snapshot(objects), ObjectRef("Gateway", "default", "g"), token_key=b"k", **options)
+
+
+def cases() -> Iterator[Any]:
+    return (
+        pytest.param(case["change"], case["says"], case.get("ready", False), id=case["title"])
+        for case in TABLE["cases"]
+    )
+
+
+@pytest.mark.parametrize(("change", "says", "ready"), list(cases()))
+def test_a_defect_is_told_and_closes_its_own_rule_only(change: dict[str, Any], says: list[str], ready: bool) -> None:
+    result = compiled(change)
+    assert [str(finding) for finding in result.findings] == says
+    first, second = result.filter_config.rules
+    assert (bool(first.backends), bool(second.backends)) == (ready, True)
+
+
+def test_a_rule_that_fails_closed_meets_the_503_with_its_token() -> None:
+    result = compiled({"Secret s": None})
+    route = next(each for each in result.objects if isinstance(each, HTTPRoute))
+    rule = route.spec.rules[0]
+    assert rule.backend_refs == ()
+    assert [each.extension_ref.name for each in rule.filters] == [not_found_filter_name("r")]
+    assert [[header.value for header in match.headers] for match in rule.matches] == [[result.rules[0].token]]
+    assert [model.id for model in result.filter_config.listeners[0].virtual_hosts[0].models] == ["fine"]
+
+
+def test_aws_keys_of_the_environment_count_when_they_are_given() -> None:
+    policy = {"spec": {"type": "AWSCredentials", "apiKey": None, "awsCredentials": {"region": "us-east-1"}}}
+    environment = AwsEnvironment(access_key_id="A", secret_access_key=Secret("s"), session_token=Secret("t"))
+    result = compiled({"BackendSecurityPolicy p": policy}, aws_environment=environment)
+    assert result.filter_config.backends[0].credential == AwsCredential(
+        region="us-east-1", access_key_id="A", secret_access_key=Secret("s"), session_token=Secret("t")
+    )
+
+
+def test_a_backend_without_weight_is_left_out_but_keeps_its_place() -> None:
+    refs = [{"name": "b", "weight": 0}, {"name": "fine"}]
+    result = compiled({"AIGatewayRoute r": {"spec": {"rules": [{"backendRefs": refs}]}}})
+    assert [(each.ref, each.weight) for each in result.rules[0].backends] == [(1, 1)]
+    route = next(each for each in result.objects if isinstance(each, HTTPRoute))
+    assert [ref.weight for ref in route.spec.rules[0].backend_refs] == [0, 1]
+
+
+def test_global_costs_come_after_the_routes_own_and_never_over_them() -> None:
+    change = {
+        "Gateway g": {"metadata": {"annotations": {"aigateway.envoyproxy.io/gateway-config": "c"}}},
+        "GatewayConfig c": {
+            "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+            "kind": "GatewayConfig",
+            "metadata": {"name": "c"},
+            "spec": {
+                "globalLLMRequestCosts": [
+                    {"metadataKey": "both", "type": "InputToken"},
+                    {"metadataKey": "common", "type": "InputToken"},
+                ]
+            },
+        },
+        "AIGatewayRoute r": {
+            "spec": {
+                "llmRequestCosts": [
+                    {"metadataKey": "own", "type": "InputToken"},
+                    {"metadataKey": "both", "type": "OutputToken"},
+                    {"metadataKey": "own", "type": "TotalToken"},
+                ]
+            }
+        },
+    }
+    costs = compiled(change).filter_config.rules[0].costs
+    assert [(cost.metadata_key, cost.type) for cost in costs] == [
+        ("own", "TotalToken"),
+        ("both", "OutputToken"),
+        ("common", "InputToken"),
+    ]
+
+
+def test_a_user_filter_on_the_listener_forces_attempts() -> None:
+    assert {rule.plan for rule in compiled({}).rules} == {"single"}
+    assert {rule.plan for rule in compiled({}, user_filters=("default/g/http",)).rules} == {"attempt"}
+    assert {rule.plan for rule in compiled({}, user_filters=("default/g/other",)).rules} == {"single"}
+
+
+def test_a_missing_gateway_is_a_callers_mistake() -> None:
+    with pytest.raises(LookupError, match="Gateway default/g not found"):
+        compiled({"Gateway g": None})
