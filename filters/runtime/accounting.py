@@ -104,7 +104,7 @@ class Accounting:
                     provider=attempt.backend.provider_name,
                     original_model=self._request.parsed.model,
                     request_model=attempt.model,
-                    response_model=self._response_model or "unknown",
+                    response_model=self._response_model or ("unknown" if self._error else attempt.model),
                 ),
                 duration=self._clock.monotonic() - self._start,
                 usage=self._usage,
@@ -117,8 +117,8 @@ class Accounting:
     def _numbers(self) -> dict[str, str | float | int | bool]:
         # In plan `single` the request's reply has told the identity already.
         members = self.identity() if self._rule.config.plan == "attempt" else {}
-        if self._response_model:
-            members["response_model"] = self._response_model
+        # A provider that names no model in its answer answers with the one that was asked for.
+        members["response_model"] = self._response_model or self._attempt.model
         if self._request.parsed.stream and self._first is not None:
             members["token_latency_ttft"] = round(self._first * 1000)
             per_token = self._per_output_token()

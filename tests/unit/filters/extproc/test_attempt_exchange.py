@@ -157,6 +157,7 @@ def test_the_answer_is_read_by_the_translator_of_the_last_attempt() -> None:
             "ai_service_backend_name": "ns/two",
             "model_name_override": "m",
             "route_name": "ns/r",
+            "response_model": "m",
         }
     }
     assert (scripts["OpenAI"].fed, scripts["AWSBedrock"].fed) == ([], [(b"answer", True)])
