@@ -54,11 +54,19 @@ def read(model: str, body: Json) -> Question:
             for spec in specs
         ),
         choice=choice["tool"]["name"] if "tool" in choice else next(iter(choice), "auto"),
+        schema=_wanted_schema(body.get("outputConfig") or {}),
         dialect="AWS Bedrock Converse",
         model=model,
         input_tokens=count(bodies.text_of(body.get("system")))
         + sum(count(bodies.text_of(message.get("content"))) + 3 for message in messages),
     )
+
+
+def _wanted_schema(config: Json) -> Json | None:
+    """`textFormat.structure.jsonSchema.schema`, which is a JSON text."""
+    structure = (config.get("textFormat") or {}).get("structure") or {}
+    text = (structure.get("jsonSchema") or {}).get("schema")
+    return None if text is None else bodies.read(text.encode())
 
 
 def _result(result: Json) -> str:
