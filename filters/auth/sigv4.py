@@ -8,7 +8,9 @@ request". Proven against botocore in the tests.
 
 import hmac
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
@@ -29,16 +31,15 @@ _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 class SigV4Signer:
     """Signs for one credential; built once per backend and configuration, used by many requests.
 
-    The signing key depends only on day and region, so the last ones are kept (4 HMACs saved per request).
+    The signing key depends only on day and region, so the last one is kept (4 HMACs saved per request).
     """
 
-    __slots__ = ("_credential", "_day", "_keys", "_service")
+    __slots__ = ("_credential", "_key", "_service")
 
     def __init__(self, credential: AwsCredential, service: str = SERVICE) -> None:
         self._credential = credential
         self._service = service
-        self._day = ""
-        self._keys: dict[str, bytes] = {}
+        self._key = _SigningKey("", "", b"")
 
     def sign(self, *, method: str, path: str, host: str, body: bytes, now: float) -> tuple[tuple[str, str], ...]:
         """Headers to set (overwrite). `path` is `:path` with its query, as it goes out; `now` is Unix seconds.
@@ -47,26 +48,26 @@ class SigV4Signer:
         """
         region = region_of(host) or self._credential.region
         authority = host or default_host(region)
-        stamp = datetime.fromtimestamp(int(now), UTC).strftime("%Y%m%dT%H%M%SZ")
-        scope = f"{stamp[:8]}/{region}/{self._service}/aws4_request"
-        token = self._credential.session_token
-        names = "host;x-amz-date;x-amz-security-token" if token else "host;x-amz-date"
-        headers = f"host:{authority}\nx-amz-date:{stamp}\n"
-        if token:
-            headers += f"x-amz-security-token:{token.reveal().strip()}\n"
+        stamp = _timestamp(int(now))
+        day = stamp[:8]
+        token = self._credential.session_token.reveal().strip() if self._credential.session_token else ""
+        names, token_line = _TEMPORARY if token else _LASTING
         location, _, query = path.partition("?")
-        request = "\n".join(
-            (method, _canonical_path(location), _canonical_query(query), headers, names, sha256(body).hexdigest())
+        request = (
+            f"{method}\n{_canonical_path(location)}\n{_canonical_query(query)}\n"
+            f"host:{authority}\nx-amz-date:{stamp}\n{token_line % token if token else ''}\n"
+            f"{names}\n{sha256(body).hexdigest()}"
         )
+        scope = f"{day}/{region}/{self._service}/aws4_request"
         to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(stamp[:8], region), to_sign.encode(), "sha256").hex()
+        signature = hmac.digest(self._signing_key(day, region), to_sign.encode(), "sha256").hex()
         authorization = (
             f"{ALGORITHM} Credential={self._credential.access_key_id}/{scope}, "
             f"SignedHeaders={names}, Signature={signature}"
         )
         signed = [("authorization", authorization), ("x-amz-date", stamp)]
         if token:
-            signed.append(("x-amz-security-token", token.reveal().strip()))
+            signed.append(("x-amz-security-token", token))
         if not host:
             signed.append((":authority", authority))
         return tuple(signed)
@@ -74,18 +75,34 @@ class SigV4Signer:
     def __repr__(self) -> str:
         return f"SigV4Signer({self._credential!r})"
 
-    def _key(self, day: str, region: str) -> bytes:
-        if day != self._day:
-            self._day, self._keys = day, {}
-        key = self._keys.get(region)
-        if key is None:
+    def _signing_key(self, day: str, region: str) -> bytes:
+        known = self._key
+        if known.day != day or known.region != region:
             key = f"AWS4{self._credential.secret_access_key.reveal()}".encode()
             for part in (day, region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._keys[region] = key
-        return key
+            known = self._key = _SigningKey(day, region, key)
+        return known.key
 
 
+@dataclass(frozen=True, slots=True)
+class _SigningKey:
+    day: str
+    region: str
+    key: bytes = field(repr=False)
+
+
+_LASTING: Final = ("host;x-amz-date", "")
+_TEMPORARY: Final = ("host;x-amz-date;x-amz-security-token", "x-amz-security-token:%s\n")
+"""Names of the signed headers, and the line of the session token"""
+
+
+@lru_cache(maxsize=4)
+def _timestamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+@lru_cache(maxsize=1024)
 def region_of(host: str) -> str:
     """The region that a Bedrock host name carries; empty for any other name."""
     found = _REGION_IN_HOST.search(_PORT.sub("", host.lower()))
@@ -96,6 +113,7 @@ def default_host(region: str) -> str:
     return f"bedrock-runtime.{region}.amazonaws.com"
 
 
+@lru_cache(maxsize=1024)
 def _canonical_path(path: str) -> str:
     """The path escaped once more (every service but S3), without dot segments and empty segments."""
     segments: list[str] = []

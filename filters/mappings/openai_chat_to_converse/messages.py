@@ -92,6 +92,8 @@ def _unsigned_tool_turn(turns: list[converse.Message]) -> bool:
 
 def _mark(blocks: list[Block], mark: CacheControl | None) -> None:
     """Everything up to here is to be cached."""
+    if mark is None:
+        return
     point = parts.cache_point(mark)
     if point is not None and blocks:
         blocks.append(Block(cache_point=point))
