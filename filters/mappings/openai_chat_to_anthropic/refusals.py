@@ -6,7 +6,7 @@ from filters.errors import MalformedRequest, Unprocessable
 def malformed(reason: str, param: str, *, code: str = "invalid_value") -> MalformedRequest:
     """400: not a chat completion request at all."""
     return MalformedRequest(
-        f"malformed request: failed to parse JSON for /v1/chat/completions: {reason}", code=code, param=param
+        f"malformed request: failed to parse JSON for /v1/chat/completions: {reason}", code=code, param=param or None
     )
 
 

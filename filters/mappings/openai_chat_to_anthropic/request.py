@@ -156,6 +156,13 @@ class Translated(Struct, frozen=True):
 
 def translate(call: Call) -> Translated:
     """Raises MalformedRequest (400) and Unprocessable (422), naming the member."""
+    try:
+        return _translate(call)
+    except JsonError as exc:  # nesting that the door could step over, and that is too deep from here
+        raise malformed(str(exc), "", code="invalid_type") from exc
+
+
+def _translate(call: Call) -> Translated:
     notes = Notes()
     passed = _sort_members(call.members, notes)
     request = openai.read(call.body)

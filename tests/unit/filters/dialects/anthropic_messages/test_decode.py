@@ -10,6 +10,7 @@ from filters.dialects import events
 from filters.dialects.anthropic_messages import decode
 from filters.dialects.anthropic_messages.decode import EventDecoder, StreamDecoder
 from filters.dialects.events import Event
+from filters.errors import BadUpstreamAnswer
 
 Counts = tuple[int | None, int | None, int | None]
 BACKEND = "AnthropicBackendError"
@@ -312,6 +313,31 @@ def test_open_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(happened[-1], events.Failure)
     happened = decoded(frames(*(delta(index, type="signature_delta", signature="s") for index in range(5))))
     assert isinstance(happened[-1], events.Failure)
+
+
+def test_an_error_object_without_a_kind_is_an_error() -> None:
+    assert decoded(b'data: {"error":{"type":"api_error","message":"m"}}\n\n') == [events.Failure("api_error", 500, "m")]
+
+
+def test_an_event_beyond_the_limit_is_a_failure_after_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode.sse, "MAX_EVENT_BYTES", 1000)
+    monkeypatch.setattr(decode.sse.Parser.__init__, "__defaults__", (1000,))
+    happened = decoded(frames(start()) + b"data: " + b"x" * 2000, cuts=[150, 400, 1900])
+    assert happened[:-1] == decoded(frames(start()))
+    assert isinstance(happened[-1], events.Failure)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"content": [{"type": "tool_use", "input": 5}]}, {"content": [], "usage": {"input_tokens": "x"}}, {"content": 1}],
+)
+def test_a_message_of_wrong_types_cannot_be_read(message: object) -> None:
+    with pytest.raises(BadUpstreamAnswer):
+        EventDecoder(backend_error=BACKEND).message(data(message))
+
+
+def test_an_empty_thinking_block_is_nothing() -> None:
+    assert decoded(frames(begin(0, type="thinking", thinking=""), stop(0))) == []
 
 
 def test_a_whole_message_gives_the_events_of_its_stream() -> None:
