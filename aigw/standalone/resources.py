@@ -18,6 +18,7 @@ from extension_server.api import core, kinds
 from extension_server.api.base import InvalidObject, Object, Problem, parse
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
+from extension_server.credentials.policy import AwsEnvironment
 from filters.contract.secret import Secret
 
 _SUBSTITUTION: Final = "substitution.aigw.run/"
@@ -42,6 +43,8 @@ class Loaded:
     snapshot: Snapshot
     documents: Mapping[ObjectRef, int]
     """number of the document that each object comes from"""
+    aws_environment: AwsEnvironment | None = None
+    """AWS keys of the environment, for policies that name none"""
     warnings: tuple[str, ...] = ()
 
     def sentence(self, finding: Finding) -> str:
@@ -78,7 +81,18 @@ def read(text: str, file: str, environment: Mapping[str, str], *, home: Path | N
         file=file,
         snapshot=Snapshot(reader.objects.values()),
         documents=MappingProxyType(reader.numbers),
+        aws_environment=_aws(environment),
         warnings=tuple(reader.warnings),
+    )
+
+
+def _aws(environment: Mapping[str, str]) -> AwsEnvironment | None:
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    token = environment.get("AWS_SESSION_TOKEN")
+    return AwsEnvironment(
+        access_key_id=key, secret_access_key=Secret(secret), session_token=Secret(token) if token else None
     )
 
 

@@ -16,7 +16,6 @@ from extension_server.api.gateway import BackendTLSPolicy, Gateway, HTTPRoute
 from extension_server.compile.gateway import compile_gateway, sorted_findings
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
-from extension_server.credentials.policy import AwsEnvironment
 
 _POLICIES: Final[tuple[type[envoy_gateway.Policy], ...]] = (
     envoy_gateway.BackendTrafficPolicy,
@@ -35,15 +34,13 @@ class Verdicts:
     warnings: tuple[str, ...]
 
 
-def judge(
-    loaded: Loaded, *, token_key: bytes, aws_environment: AwsEnvironment | None = None, created: int = 0
-) -> Verdicts:
+def judge(loaded: Loaded, *, token_key: bytes, created: int = 0) -> Verdicts:
     """Compiles the one Gateway of the file. Raises BadResources when there is not exactly one."""
     compiled = compile_gateway(
         loaded.snapshot,
         the_gateway(loaded),
         token_key=token_key,
-        aws_environment=aws_environment,
+        aws_environment=loaded.aws_environment,
         created=created,
     )
     findings = sorted_findings((*compiled.findings, *references(loaded.snapshot)))

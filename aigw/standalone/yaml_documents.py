@@ -1,6 +1,7 @@
 """YAML text with `${VAR}` in it → plain documents. Knows nothing of resources.
 
-Scalars are read by YAML 1.2's core schema, as Kubernetes tools do in effect: `yes` and `2026-01-02` stay text.
+Scalars are read by YAML 1.2's core schema, as Kubernetes tools do in effect: `yes` and `2026-01-02` stay text
+(and so does `1e3`: it is likelier a piece of a key than a number).
 Variables are put into scalars after the text has been parsed, so a value can never change the structure of the
 document; a plain (unquoted) scalar is then read for its type, so `port: ${PORT}` is a number.
 """
@@ -16,12 +17,12 @@ _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^}]*)
 _NULLS: Final = ("", "~", "null", "Null", "NULL")
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
-_BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]+")
 _TAGS: Final = "tag:yaml.org,2002:"
 _MAX_NODES: Final = 1_000_000
 """two thousand routes with everything are a tenth of it"""
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FLOAT: Final = re.compile(r"[-+]?[0-9]*\.[0-9]+([eE][-+]?[0-9]+)?")
 
 
 class BadYaml(ValueError):
@@ -158,8 +159,8 @@ def _plain(text: str) -> Any:
         return _BOOLEANS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    if _BASED.fullmatch(text):
-        return int(text, 0)
+    if _HEXADECIMAL.fullmatch(text):
+        return int(text, 16)
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
