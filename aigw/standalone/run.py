@@ -70,8 +70,10 @@ class _Source:
 
     load: Callable[[], Loaded]
     description: str
-    watched: Path | None
     address: str
+    watched: Path | None = None
+    known: bytes | None = None
+    """fingerprint of what `load` found first"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ async def _follow(plane: DataPlane, source: _Source, judge: "_Judge") -> None:
     """Applies every good save; says of a bad one what is wrong with it."""
     if source.watched is None:
         return
-    async for _ in watch.changes(source.watched):
+    async for _ in watch.changes(source.watched, source.known):
         began = time.monotonic()
         try:
             configuration = judge.next()
@@ -212,7 +214,8 @@ async def _source(options: Options, environment: Mapping[str, str]) -> AsyncIter
     """A file, the environment's API keys, or the demo with its providers."""
     if options.path is not None:
         path = options.path
-        yield _Source(lambda: resources.load(path, environment), str(path), path.absolute(), EVERYWHERE)
+        known = watch.fingerprint(path)
+        yield _Source(lambda: resources.load(path, environment), str(path), EVERYWHERE, path.absolute(), known)
         return
     try:
         text = autoconfig.from_environment(environment, port=options.port, debug=options.debug)
@@ -220,7 +223,7 @@ async def _source(options: Options, environment: Mapping[str, str]) -> AsyncIter
         raise CannotStart(*exc.messages) from exc
     if text is not None:
         made = text
-        yield _Source(lambda: resources.read(made, "environment", environment), "from the environment", None, LOCAL)
+        yield _Source(lambda: resources.read(made, "environment", environment), "from the environment", LOCAL)
         return
     from aigw.demo import servers  # here, because only the demo needs it
 
@@ -232,7 +235,7 @@ async def _source(options: Options, environment: Mapping[str, str]) -> AsyncIter
             made_up = autoconfig.demo(demo_ports, environment, port=options.port, debug=options.debug)
         except BadResources as exc:
             raise CannotStart(*exc.messages) from exc
-        yield _Source(lambda: resources.read(made_up, "demo", environment), "demo: no file, no API key", None, LOCAL)
+        yield _Source(lambda: resources.read(made_up, "demo", environment), "demo: no file, no API key", LOCAL)
 
 
 def _check_ports(options: Options, address: str, configuration: _Configuration) -> int:

@@ -8,22 +8,32 @@ from typing import Final
 DEBOUNCE: Final = 100
 """Milliseconds: an editor's save is several events."""
 STEP: Final = 25
+LOOK_ANYWAY: Final = 1000
+"""Milliseconds: what no event told (a save while the watch began, a file system without events) is seen then."""
 
 
-async def changes(path: Path) -> AsyncIterator[None]:
-    """One item per new content, from now on. A file that is gone for a moment is waited for."""
-    from watchfiles import awatch  # here, because nobody waits for these 50 ms
-
-    known = _content(path)
-    async for _ in awatch(path.parent, recursive=False, debounce=DEBOUNCE, step=STEP, watch_filter=None):
-        now = _content(path)
-        if now is not None and now != known:
-            known = now
-            yield None
-
-
-def _content(path: Path) -> bytes | None:
+def fingerprint(path: Path) -> bytes | None:
+    """Of the content; None for a file that is not there."""
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError:
         return None
+
+
+async def changes(path: Path, known: bytes | None) -> AsyncIterator[None]:
+    """One item per content that differs from the one before, `known` at first. A file that is gone is waited for."""
+    from watchfiles import awatch  # here, because nobody waits for these 50 ms
+
+    async for _ in awatch(
+        path.parent,
+        recursive=False,
+        debounce=DEBOUNCE,
+        step=STEP,
+        watch_filter=None,
+        rust_timeout=LOOK_ANYWAY,
+        yield_on_timeout=True,
+    ):
+        now = fingerprint(path)
+        if now is not None and now != known:
+            known = now
+            yield None
