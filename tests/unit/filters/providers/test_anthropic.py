@@ -107,6 +107,20 @@ def test_a_whole_answer_that_cannot_be_read_is_an_error_event_for_a_streaming_cl
     assert output.body.startswith(b'data: {"type":"error","error":{"type":"AnthropicBackendError","code":"502"')
 
 
+def test_a_stream_cut_anywhere_never_ends_as_if_it_were_complete() -> None:
+    whole = (cases.CASES / "anthropic/chat_completions/stream-two-tools/upstream_response.sse").read_bytes()
+    complete = whole.index(b'{"type": "message_stop"}') + len(b'{"type": "message_stop"}')
+    for length in range(len(whole) + 1):
+        translator = PROVIDER.routes["chat_completions"](call({"stream": True}))
+        translator.start(200, Headers([("content-type", "text/event-stream")]))
+        first = translator.feed(whole[:length], end=False)
+        last = translator.feed(b"", end=True)
+        body = (first.body or b"") + (last.body or b"")
+        failed = first.failure is not None or last.failure is not None
+        assert body.endswith(b"data: [DONE]\n\n") is (length >= complete)
+        assert failed is (length < complete)
+
+
 def test_a_stream_without_a_content_type_is_read_as_one() -> None:
     translator = PROVIDER.routes["chat_completions"](call({"stream": True}))
     assert translator.start(200, Headers([])).body == "stream"
