@@ -1,7 +1,7 @@
 """YAML text with `${VAR}` in it → plain documents. Knows nothing of resources.
 
 Scalars are read by YAML 1.2's core schema, as Kubernetes tools do in effect: `yes` and `2026-01-02` stay text
-(and so does `1e3`: it is likelier a piece of a key than a number).
+(and so do exponents: `1e3` is likelier a piece of a key than a number).
 Variables are put into scalars after the text has been parsed, so a value can never change the structure of the
 document; a plain (unquoted) scalar is then read for its type, so `port: ${PORT}` is a number.
 """
@@ -22,7 +22,7 @@ _TAGS: Final = "tag:yaml.org,2002:"
 _MAX_NODES: Final = 1_000_000
 """two thousand routes with everything are a tenth of it"""
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_FLOAT: Final = re.compile(r"[-+]?[0-9]*\.[0-9]+([eE][-+]?[0-9]+)?")
+_FLOAT: Final = re.compile(r"[-+]?[0-9]*\.[0-9]+")
 
 
 class BadYaml(ValueError):
@@ -36,7 +36,7 @@ class Document:
     content: Any
     """None, bool, int, float, str, list, dict"""
     errors: tuple[str, ...] = ()
-    """why the content cannot be used although the syntax is sound: a variable that is not set, a key that stands twice"""
+    """why the content cannot be used, although the syntax is sound: variables not set, keys that stand twice"""
 
 
 def read(text: str, environment: Mapping[str, str]) -> Iterator[Document]:
