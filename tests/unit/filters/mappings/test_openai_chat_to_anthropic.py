@@ -3,6 +3,7 @@
 import base64
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -627,3 +628,8 @@ def test_text_documents_arrive_as_their_text(content: bytes) -> None:
     else:
         block = turns({"role": "user", "content": [part]})[0]["content"][0]
         assert block["source"] == {"type": "text", "media_type": "text/plain", "data": expected}
+
+
+def test_the_documentation_names_every_member() -> None:
+    page = (Path(__file__).parents[4] / "docs/providers/anthropic.md").read_text()
+    assert [name for name in MEMBERS if f"`{name}`" not in page] == []
