@@ -122,7 +122,7 @@ class _Unstreamed:
         if not end:
             return Output(body=b"")
         found = answer.coral_type(b"".join(self._pieces)) or "JSON"
-        raise BadUpstreamAnswer(f"Bedrock answered with {found} instead of a stream", code="upstream_answer_unreadable")
+        raise BadUpstreamAnswer(f"Bedrock answered with {found} instead of a stream", code="bad_upstream_answer")
 
 
 class _Refused:

@@ -53,6 +53,10 @@ class Family:
     """takes `toolResult.status`"""
     named_choice: bool = False
     """a `tool_choice` that is a bare string may be a tool's name"""
+    blank_stop: bool = True
+    """takes stop sequences of white space only"""
+    trailing_space: bool = True
+    """takes white space at the end of an answer that it is to continue"""
     signatures: bool = False
     """takes its own reasoning back, with signature"""
     serial_tools: bool = False
@@ -72,6 +76,8 @@ FAMILIES: Final = (
         sampling=_TOP_K,
         structured_output="tool",  # native for newer models: filters.quirks.claude
         named_choice=True,
+        blank_stop=False,
+        trailing_space=False,
         tool_result_status=True,
         signatures=True,
         serial_tools=True,

@@ -42,7 +42,10 @@ class _ErrorBody(Struct, frozen=True, rename={"kind": "__type", "upper_message":
     kind: str | None = None
     code: str | None = None
 
-    def text(self) -> str:
+    def text(self, body: bytes) -> str:
+        """The message; all of `body` when it has no member for one."""
+        if self.message is None and self.upper_message is None and body.strip() != b"{}":
+            return body.decode("utf-8", "replace")
         return self.message or self.upper_message or ""
 
 
@@ -61,7 +64,7 @@ def read_body(content_type: str, error_type: str, body: bytes) -> tuple[str, str
         except JsonError:
             pass
         else:
-            return named or _short(error.kind or error.code or "") or UNNAMED, error.text()
+            return named or _short(error.kind or error.code or "") or UNNAMED, error.text(body)
     return named or UNNAMED, body.decode("utf-8", "replace")
 
 
@@ -77,7 +80,7 @@ def of_message(message: Message) -> Failure | None:
         case "exception":
             name = message.text(":exception-type") or UNNAMED
             try:
-                text = _read(message.payload).text()
+                text = _read(message.payload).text(message.payload)
             except JsonError:
                 text = message.payload.decode("utf-8", "replace")
         case "error":

@@ -106,6 +106,7 @@ class StreamDecoder:
         "_metadata_seen",
         "_over",
         "_request_id",
+        "_silent",
         "_started",
         "_stopped",
         "_text_length",
@@ -122,6 +123,8 @@ class StreamDecoder:
         self._started = self._stopped = self._metadata_seen = self._over = False
         self._block = 0
         self._tools: dict[int, int] = {}
+        self._silent: set[int] = set()
+        """blocks of calls that have had no piece of arguments yet"""
         self._tool_count = 0
         self._thinking: dict[int, _Thinking] = {}
         self._kept = 0
@@ -197,6 +200,7 @@ class StreamDecoder:
         tool = payload.start.tool_use if payload.start else None
         if tool is not None and tool.type != answer.SERVER_TOOL_USE:
             self._tools[index] = self._tool_count
+            self._silent.add(index)
             found.append(ToolCallStart(self._tool_count, tool.tool_use_id, tool.name))
             self._tool_count += 1
 
@@ -208,7 +212,8 @@ class StreamDecoder:
         if delta.text:
             self._text_length += len(delta.text)
             found.append(TextDelta(delta.text))
-        if delta.tool_use is not None and index in self._tools:
+        if delta.tool_use is not None and delta.tool_use.input and index in self._tools:
+            self._silent.discard(index)
             found.append(ToolCallDelta(self._tools[index], delta.tool_use.input))
         if delta.reasoning_content is not None:
             self._reason(index, delta.reasoning_content, found)
@@ -232,13 +237,23 @@ class StreamDecoder:
 
     def _block_stop(self, payload: _Payload, found: list[Event]) -> None:
         index = self._index(payload)
-        self._tools.pop(index, None)
+        self._close_tool(index, found)
         self._uncited = self._text_length
         block = self._thinking.pop(index, None)
         if block is not None:
             found += block.complete()
 
+    def _close_tool(self, index: int, found: list[Event]) -> None:
+        """A call without arguments has no pieces; `{}` is what a client can parse."""
+        tool = self._tools.pop(index, None)
+        if tool is not None and index in self._silent:
+            self._silent.discard(index)
+            found.append(ToolCallDelta(tool, "{}"))
+
     def _message_stop(self, payload: _Payload, found: list[Event]) -> None:
+        if payload.stop_reason == "tool_use":  # not when the answer was cut: its arguments were to come
+            for index in sorted(self._tools):
+                self._close_tool(index, found)
         for index in sorted(self._thinking):
             found += self._thinking.pop(index).complete()
         if not self._stopped:

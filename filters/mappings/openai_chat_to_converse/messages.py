@@ -81,7 +81,16 @@ def convert(messages: list[Message], family: Family, dropped: dict[str, None]) -
         if message.name:
             dropped["messages[].name"] = None
         add(turns, message, f"messages[{index}]")
+    if not family.trailing_space:
+        _strip_end(turns.turns)
     return Conversation(turns.system, turns.turns, turns.tool_names, _unsigned_tool_turn(turns.turns))
+
+
+def _strip_end(turns: list[converse.Message]) -> None:
+    """An answer that the model is to continue: Claude refuses white space at its end."""
+    if turns and turns[-1].role == "assistant" and (text := turns[-1].content[-1].text) is not UNSET:
+        text = text if isinstance(text, str) else _read_text(text)
+        turns[-1].content[-1] = Block(text=text.rstrip())
 
 
 def _unsigned_tool_turn(turns: list[converse.Message]) -> bool:

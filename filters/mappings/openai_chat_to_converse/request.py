@@ -51,9 +51,9 @@ def translate(call: Call) -> Translated:
     """Raises MalformedRequest (400) and Unprocessable (422), naming the member."""
     if not call.model:
         raise malformed("model is required", "model", code="missing_field")
-    if "messages" not in call.members:
-        raise malformed("messages is required", "messages", code="missing_field")
     request = openai.read(call.body)
+    if not request.messages:
+        raise malformed("messages is required", "messages", code="missing_field")
     family = bedrock.family_of(call.model)
     dropped: dict[str, None] = {}
     _settle(call.members, dropped)
@@ -80,7 +80,9 @@ def translate(call: Call) -> Translated:
     _sample(request, sampling.top_k, family, additional, dropped)
     _merge(call.members, additional)
     body = converse.Body(
-        inference_config=converse.InferenceConfig(limit, sampling.temperature, sampling.top_p, _stop(request)),
+        inference_config=converse.InferenceConfig(
+            limit, sampling.temperature, sampling.top_p, _stop(request, family, dropped)
+        ),
         messages=conversation.messages,
         system=conversation.system or None,
         tool_config=tooling.config,
@@ -96,9 +98,12 @@ def translate(call: Call) -> Translated:
     return Translated(jsonlib.encode(body), tuple(dropped), tooling.json_tool)
 
 
-def _stop(request: ChatRequest) -> list[str] | None:
+def _stop(request: ChatRequest, family: Family, dropped: dict[str, None]) -> list[str] | None:
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    return [text for text in stop if text] or None
+    kept = [text for text in stop if text and (family.blank_stop or not text.isspace())]
+    if len(kept) < len([text for text in stop if text]):
+        dropped["stop"] = None
+    return kept or None
 
 
 def _service_tier(request: ChatRequest) -> converse.Typed | None:
@@ -238,28 +243,27 @@ MAPPED: Final = frozenset(
 
 REFUSED: Final[Mapping[str, str]] = {
     "audio": "Bedrock gives no audio answers",
-    "function_call": "function_call is deprecated, send tool_choice",
+    "function_call": "function_call is deprecated, send tools, tool_choice and tool_calls",
     "functions": "functions is deprecated, send tools",
     "guided_choice": "Bedrock has no guided decoding, send response_format",
     "guided_grammar": "Bedrock has no guided decoding, send response_format",
     "guided_json": "Bedrock has no guided decoding, send response_format",
     "guided_regex": "Bedrock has no guided decoding, send response_format",
-    "logprobs": "Bedrock gives no log probabilities",
     "modalities": "Bedrock gives text answers only",
     "n": "Bedrock gives one answer per request",
-    "top_logprobs": "Bedrock gives no log probabilities",
     "web_search_options": "Bedrock has no web search for chat completions",
 }
 """Members without which the answer would not be what the client asked for. Any other one is dropped and reported."""
 
 _HARMLESS: Final[Mapping[str, frozenset[bytes]]] = {
-    "logprobs": frozenset({b"false"}),
-    "top_logprobs": frozenset({b"0"}),
     "modalities": frozenset({b'["text"]'}),
     "n": frozenset({b"1"}),
     "function_call": frozenset({b'"none"', b'"auto"'}),
 }
 """values that ask for nothing special"""
+
+_SWITCHED_OFF: Final = frozenset({b"false", b"0"})
+"""`logprobs: false` and its like ask for nothing"""
 
 _NOTHING: Final = frozenset({b"null", b"[]", b"{}", b'""'})
 """how SDKs write that a member is not set"""
@@ -277,8 +281,11 @@ def _settle(members: Mapping[str, Raw], dropped: dict[str, None]) -> None:
         if _compact(raw) not in _NOTHING and _compact(raw) not in _HARMLESS.get(name, ()):
             raise unprocessable(reason, name, code="unsupported_field")
     for name in openai.unread_members(members):
-        if name not in MAPPED and name not in REFUSED:
-            dropped[_report(name)] = None
+        if name in MAPPED or name in REFUSED or _compact(members.get(name, jsonlib.Raw(b""))) in _SWITCHED_OFF:
+            continue
+        if name.endswith("].function_call"):
+            raise unprocessable(REFUSED["function_call"], name, code="unsupported_field")
+        dropped[_report(name)] = None
     for name in DROPPED:
         if name in members and _compact(members[name]) not in _NOTHING:
             dropped[name] = None

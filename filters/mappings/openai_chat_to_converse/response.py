@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.contract.translation import Call
 from filters.contract.usage import Usage
@@ -57,7 +58,7 @@ class _Collected:
     def _add_tool(self, tool: answer.ToolUse) -> None:
         if tool.type == answer.SERVER_TOOL_USE:
             return
-        arguments = _compact(tool.input)
+        arguments = _arguments(tool)
         if self.json_tool and tool.name == self.json_tool:
             self.json_tool_called = True
             self.text.append(arguments)
@@ -87,10 +88,10 @@ def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Comple
     try:
         read = answer.read(body)
     except JsonError as exc:
-        raise BadUpstreamAnswer(f"Bedrock's answer cannot be read: {exc}", code="upstream_answer_unreadable") from exc
+        raise BadUpstreamAnswer(f"Bedrock's answer cannot be read: {exc}", code="bad_upstream_answer") from exc
     if read.output is None or read.output.message is None:
         found = answer.coral_type(body) or (f"stop reason {read.stop_reason}" if read.stop_reason else "nothing")
-        raise BadUpstreamAnswer(f"Bedrock's answer has no output (found: {found})", code="upstream_answer_empty")
+        raise BadUpstreamAnswer(f"Bedrock's answer has no output (found: {found})", code="bad_upstream_answer")
     collected = _Collected(json_tool)
     for block in read.output.message.content:
         collected.add(block)
@@ -114,9 +115,9 @@ def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Comple
     return Completion(completion.encode(), usage)
 
 
-def _compact(arguments: Raw) -> str:
+def _arguments(tool: answer.ToolUse) -> str:
     """Bedrock writes compact JSON already; its text is kept, so that big integers and the order of members are."""
-    return bytes(arguments).decode()
+    return "{}" if jsonlib.is_null(tool.input) else bytes(tool.input).decode()
 
 
 class JsonToolToText:

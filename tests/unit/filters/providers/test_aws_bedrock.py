@@ -108,9 +108,10 @@ def test_usage_is_told_as_soon_as_it_is_seen() -> None:
     [
         ("application/json", "A:http://x", b'{"message":"m"}', ("A", "m")),
         ("application/x-amz-json-1.1", "", b'{"__type":"ns#B","Message":"m"}', ("B", "m")),
-        ("application/json", "", b'{"code":"C:x","message":null}', ("C", "")),
+        ("application/json", "", b'{"code":"C:x","message":""}', ("C", "")),
         ("application/json", ":x", b"{}", ("AWSBedrockBackendError", "")),
         ("application/json", "A", b"[1]", ("A", "[1]")),
+        ("application/json", "A", b'{"reason":"x"}', ("A", '{"reason":"x"}')),
         ("text/html", "", b"\xff<", ("AWSBedrockBackendError", "\ufffd<")),
     ],
 )

@@ -148,6 +148,26 @@ def test_impossible_lengths_are_refused_before_anything_is_buffered(total: int, 
     assert complaint in decoder.error.message
 
 
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b"\x00\x00\x00\x10\x00\x00\x00\x00\x05\xc2H\xeb}\x98\xc8\xff", Message({}, b"")),
+        (b"\x00\x00\x00\x1d\x00\x00\x00\x00\xfdR\x8cZ{'foo':'bar'}\xc3e96", Message({}, b"{'foo':'bar'}")),
+        (
+            b"\x00\x00\x00+\x00\x00\x00\x0e4\x8b\xec{\x08event-id\x04\x00\x00\xa0\x0c{'foo':'bar'}\xd3\x89\x02\x85",
+            Message({"event-id": 40972}, b"{'foo':'bar'}"),
+        ),
+        (
+            bytes.fromhex("0000003d0000002007fd8396") + b"\x0ccontent-type\x07\x00\x10application/json"
+            b"{'foo':'bar'}\x8d\x9c\x08\xb1",
+            Message({"content-type": "application/json"}, b"{'foo':'bar'}"),
+        ),
+    ],
+)
+def test_the_published_vectors_are_read(stream: bytes, message: Message) -> None:
+    assert decode([stream]) == [message]
+
+
 @pytest.mark.parametrize("keep", [1, 11, 12, 13, -1])
 def test_a_stream_that_ends_inside_a_message_is_truncated(keep: int) -> None:
     with pytest.raises(TruncatedStream):

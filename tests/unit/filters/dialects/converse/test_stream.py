@@ -133,6 +133,22 @@ def test_reused_indexes_are_new_calls() -> None:
     ]
 
 
+def test_a_call_without_arguments_has_an_object_without_members() -> None:
+    stop, tool_use = (
+        frame("contentBlockStop", {"contentBlockIndex": 0}),
+        frame("messageStop", {"stopReason": "tool_use"}),
+    )
+    empty = delta(0, {"toolUse": {"input": ""}})
+    for pieces in ([stop, tool_use], [empty, stop, tool_use], [tool_use], [tool_use, stop]):
+        assert decode(START, tool(0, "a", "f"), *pieces).count(ToolCallDelta(0, "{}")) == 1
+
+
+def test_a_call_that_was_cut_off_is_not_completed() -> None:
+    found = decode(START, tool(0, "a", "f"), frame("messageStop", {"stopReason": "max_tokens"}))
+    assert found[-2:] == [Finish("length"), End()]
+    assert not any(isinstance(event, ToolCallDelta) for event in found)
+
+
 def test_a_stream_may_begin_without_message_start() -> None:
     assert decode(delta(0, {"text": "x"}), STOP) == [*OPENED, TextDelta("x"), Finish("stop"), End()]
 

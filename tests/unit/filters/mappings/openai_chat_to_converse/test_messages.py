@@ -121,6 +121,14 @@ def test_a_refusal_is_what_the_assistant_said() -> None:
     assert turns({"role": "assistant", "content": None, "refusal": "No."})[0]["content"] == [{"text": "No."}]
 
 
+@pytest.mark.parametrize("content", ["The answer is \n", [{"type": "text", "text": "The answer is  "}]])
+def test_white_space_before_claude_continues_is_taken_off(content: object) -> None:
+    last = {"role": "assistant", "content": content}
+    assert turns({"role": "user", "content": "x"}, last)[1]["content"] == [{"text": "The answer is"}]
+    kept = turns({"role": "user", "content": "x"}, last, model=LLAMA)[1]["content"][0]["text"]
+    assert kept.endswith((" ", "\n"))
+
+
 def test_thinking_parts_for_another_model_have_no_signature() -> None:
     parts = [
         {"type": "thinking", "text": "Hm", "signature": "c2ln"},

@@ -38,8 +38,6 @@ def test_every_request_of_the_cases_validates_against_botocore(case: Case) -> No
     ("members", "error", "code", "param"),
     [
         ({"n": 2}, Unprocessable, "unsupported_field", "n"),
-        ({"logprobs": True}, Unprocessable, "unsupported_field", "logprobs"),
-        ({"top_logprobs": 3}, Unprocessable, "unsupported_field", "top_logprobs"),
         ({"modalities": ["text", "audio"]}, Unprocessable, "unsupported_field", "modalities"),
         ({"audio": {"voice": "a"}}, Unprocessable, "unsupported_field", "audio"),
         ({"functions": [{"name": "f"}]}, Unprocessable, "unsupported_field", "functions"),
@@ -133,6 +131,22 @@ def test_a_model_and_messages_are_needed() -> None:
         request.translate(call_of(b'{"messages":[]}'))
     with pytest.raises(MalformedRequest, match="messages is required"):
         request.translate(call_of(b'{"model":"m"}'))
+    with pytest.raises(MalformedRequest, match="messages is required"):
+        request.translate(call_of(b'{"model":"m","messages":[]}'))
+
+
+def test_a_call_in_the_old_form_is_refused_where_it_stands() -> None:
+    messages = [*USER, {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]
+    with pytest.raises(Unprocessable) as caught:
+        request.translate(chat(CLAUDE, messages=messages))
+    assert caught.value.param == "messages[1].function_call"
+
+
+def test_stop_sequences_that_claude_refuses_are_reported() -> None:
+    body, dropped = translated(chat(CLAUDE, stop=["\n\n", "", "END"]))
+    assert (body["inferenceConfig"]["stopSequences"], dropped) == (["END"], ("stop",))
+    body, dropped = translated(chat(NOVA, stop="\n\n"))
+    assert (body["inferenceConfig"]["stopSequences"], dropped) == (["\n\n"], ())
 
 
 def test_sampling_members_go_where_the_family_has_a_place() -> None:

@@ -171,6 +171,13 @@ def test_answers_that_are_none_name_what_they_are() -> None:
             response.complete(body, call, "", "")
 
 
+def test_a_call_with_null_input_has_an_object_without_members() -> None:
+    block = b'{"toolUse":{"toolUseId":"a","name":"f","input":null}}'
+    body = b'{"output":{"message":{"content":[' + block + b']}},"stopReason":"tool_use"}'
+    made = jsonlib.decode(response.complete(body, chat(CLAUDE), "", "").body, dict[str, Any])
+    assert made["choices"][0]["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
 def test_an_answer_without_a_request_id_has_one_of_ours() -> None:
     body = b'{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"end_turn"}'
     made = jsonlib.decode(response.complete(body, chat(CLAUDE), "", "").body, dict[str, Any])
