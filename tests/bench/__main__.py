@@ -21,7 +21,8 @@ from tests.bench.measure import Result, Window, summarize, window
 from tests.bench.scenarios import KINDS, Scenario
 from tests.bench.stack import Measured
 
-FEW_ROUTES: Final = 1
+BUSY: Final = 0.1
+"""Cores that other processes may use without a warning."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ def main() -> None:
         rows = _only(rows, options.only)
         route_rows = [row for row in route_rows if options.only in row.name]
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
     document = uvloop.run(run(rows, route_rows, options.rounds, options.seconds, console))
     _show(document, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,7 @@ def _show(document: Document, console: Console) -> None:
     table.add_column("what")
     for title in ("KB", "conns", "chunks", "req/s", "p50 ms", "p99 ms", "Envoy", "filter", "sum", "×bare", "µs/chunk"):
         table.add_column(title, justify="right")
-    table.add_column("RSS MiB (Envoy, filter)", justify="right")
+    table.add_column("RSS MiB", justify="right")
     group = ""
     for result in document.results:
         if group and result.group != group:
@@ -136,6 +139,9 @@ def _show(document: Document, console: Console) -> None:
     console.print(
         f"first answer {document.start_seconds} s after process start; idle RSS in MiB: {idle}", highlight=False
     )
+    others = max(result.others for result in document.results)
+    if others > BUSY:
+        console.print(f"[yellow]other processes used up to {others:.1f} cores: the numbers are too high[/yellow]")
     promises = Table(title="Targets", title_justify="left")
     for title in ("what", "limit", "measured", ""):
         promises.add_column(title, justify="left" if title in ("what", "") else "right")
@@ -148,8 +154,9 @@ def _show(document: Document, console: Console) -> None:
 def _cells(result: Result) -> list[str]:
     chunks = f"{result.chunks}{' gzip' if result.gzip else ''}" if result.chunks else ""
     routes = f", {result.routes} routes" if result.group == "routes" else ""
+    pace = f" at {result.rate}/s" if result.rate else ""
     return [
-        KINDS[result.kind] + routes,  # type: ignore[index]  # the name of a Kind
+        KINDS[result.kind] + routes + pace,  # type: ignore[index]  # the name of a Kind
         str(result.kilobytes),
         str(result.connections),
         chunks,

@@ -4,6 +4,7 @@ It costs about a tenth of an HTTP library, so that the two cores belong to what 
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,23 +41,28 @@ def request(path: str, headers: Sequence[tuple[str, str]], body: bytes) -> bytes
 class Generator:
     """`connections` connections to one target, busy from `open` to `close`; `load` is what they saw.
 
-    With `each`, every connection asks that often and then rests.
+    With `each`, every connection asks that often and then rests. With `rate`, all of them together ask that often per
+    second, at most: a connection that is still waiting for an answer skips its turns.
     """
 
-    def __init__(self, target: Target, connections: int, each: int | None = None) -> None:
+    def __init__(self, target: Target, connections: int, each: int | None = None, rate: int = 0) -> None:
         self._target = target
         self._count = connections
         self.each = each
+        self.interval = connections / rate if rate else 0.0
         self._connections: list[_Connection] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.load = Load()
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(self._count):
+        for number in range(self._count):
             _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._target.port)
             self._connections.append(connection)
-            connection.ask()
+            if self.interval:
+                loop.call_later(self.interval * number / self._count, connection.ask_on_time)
+            else:
+                connection.ask()
 
     async def run(self, seconds: float, at_least: int) -> None:
         """Waits `seconds`, or longer until `at_least` requests are done. Raises UnexpectedAnswer."""
@@ -98,11 +104,17 @@ class _Connection(asyncio.Protocol):
         self._chunked = False
         self._began = 0.0
         self._stopped = False
+        self._due = 0.0
         self._left_to_ask = -1 if generator.each is None else generator.each
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are not derived from it
+
+    def ask_on_time(self) -> None:
+        """Asks now, and again after the interval or, when that has passed, with the next turn after the answer."""
+        self._due = asyncio.get_running_loop().time()
+        self.ask()
 
     def ask(self) -> None:
         self._buffer, self._left, self._chunked = b"", -1, False
@@ -148,8 +160,19 @@ class _Connection(asyncio.Protocol):
     def _complete(self) -> None:
         self._generator.load.seconds.append(time.perf_counter() - self._began)
         self._left_to_ask -= 1
-        if not self._stopped and self._left_to_ask != 0:
+        if self._stopped or self._left_to_ask == 0:
+            return
+        interval = self._generator.interval
+        if not interval:
             self.ask()
+            return
+        loop = asyncio.get_running_loop()
+        turns = max(1, math.ceil((loop.time() - self._due) / interval))
+        loop.call_at(self._due + turns * interval, self._ask_when_open)
+
+    def _ask_when_open(self) -> None:
+        if not self._stopped:
+            self.ask_on_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._stopped:

@@ -9,6 +9,7 @@ import msgspec
 
 from tests.bench.answers import answer
 from tests.bench.client import Generator
+from tests.bench.processes import machine_seconds, own_seconds
 from tests.bench.scenarios import Scenario
 from tests.bench.stack import Measured
 
@@ -29,6 +30,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     filter: float
     envoy_rss: int
     filter_rss: int
+    others: float
+    """cores that processes of other people used meanwhile: they make everything here dearer"""
 
     @property
     def cpu(self) -> float:
@@ -46,6 +49,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int
     gzip: bool
     routes: int
+    rate: int
     rounds: int
     per_second: float
     p50_ms: float
@@ -54,6 +58,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     filter_us: float
     envoy_rss_mib: float
     filter_rss_mib: float
+    others: float
     ratio: float | None = None
     """(Envoy + filter) CPU to that of the bare Envoy in the same rounds"""
     chunk_us: float | None = None
@@ -74,7 +79,7 @@ async def window(system: Measured, scenario: Scenario, seconds: float) -> Window
 
 
 async def _requests(system: Measured, scenario: Scenario, seconds: float) -> Window:
-    generator = Generator(system.target(scenario), scenario.connections)
+    generator = Generator(system.target(scenario), scenario.connections, rate=scenario.rate)
     await generator.open()
     try:
         await generator.run(WARM_UP, scenario.connections)
@@ -104,6 +109,7 @@ class _Meter:
     def __init__(self, system: Measured) -> None:
         self._system = system
         self._envoy, self._filter = system.envoy.cpu_seconds(), system.filter.cpu_seconds()
+        self._machine, self._own = machine_seconds(), own_seconds()
         self._began = time.perf_counter()
 
     def window(self, seconds: Sequence[float]) -> Window:
@@ -121,6 +127,7 @@ class _Meter:
             filter=1e6 * filter_ / count,
             envoy_rss=self._system.envoy.rss_bytes(),
             filter_rss=self._system.filter.rss_bytes(),
+            others=max(0.0, machine_seconds() - self._machine - (own_seconds() - self._own)) / took,
         )
 
 
@@ -141,6 +148,7 @@ def summarize(scenario: Scenario, windows: Sequence[Window], bare: Sequence[Wind
         chunks=chunks,
         gzip=scenario.gzip,
         routes=scenario.routes,
+        rate=scenario.rate,
         rounds=len(windows),
         per_second=round(median("per_second"), 1),
         p50_ms=round(median("p50"), 3),
@@ -149,6 +157,7 @@ def summarize(scenario: Scenario, windows: Sequence[Window], bare: Sequence[Wind
         filter_us=round(median("filter"), 1),
         envoy_rss_mib=round(median("envoy_rss") / 2**20, 1),
         filter_rss_mib=round(median("filter_rss") / 2**20, 1),
+        others=round(median("others"), 2),
         ratio=round(statistics.median(mine.cpu / other.cpu for mine, other in pairs), 2) if pairs else None,
         chunk_us=round(statistics.median((mine.cpu - other.cpu) / chunks for mine, other in pairs), 2)
         if pairs and chunks

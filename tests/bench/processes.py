@@ -1,5 +1,6 @@
 """Reads from /proc what processes cost."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ class Processes:
         """Time on a CPU of all threads, to the nanosecond (the scheduler's own count)."""
         total = 0
         for pid in self.pids:
-            for task in Path(f"/proc/{pid}/task").iterdir():
+            for task in Path(f"/proc/{pid}/task").glob("*"):
                 try:
                     total += int((task / "schedstat").read_text().split()[0])
                 except (OSError, IndexError):  # a thread that ended meanwhile
@@ -25,6 +26,22 @@ class Processes:
         """Resident memory, shared pages counted where they are used."""
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
         return sum(pages) * 4096
+
+
+def machine_seconds() -> float:
+    """CPU time that everything on this machine has used, in seconds (10 ms steps)."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = (int(x) for x in _stat().split()[1:])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat() -> str:
+    with Path("/proc/stat").open() as file:
+        return file.readline()
+
+
+def own_seconds() -> float:
+    """CPU time of this process and everything below it."""
+    return Processes((os.getpid(), *descendants(os.getpid()))).cpu_seconds()
 
 
 def descendants(pid: int) -> list[int]:
