@@ -119,6 +119,8 @@ class AnthropicChat:
             happened = self._read(body)
         except BadUpstreamAnswer as exc:
             happened = [events.Failure(self._platform.backend_error, exc.status, exc.message)]
+        except UpstreamFailure as exc:
+            happened = [events.Failure(exc.type, exc.status, exc.message)]
         return self._encoder().feed(happened, end=True)
 
     def _read(self, body: bytes) -> list[Event]:

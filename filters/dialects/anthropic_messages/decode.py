@@ -32,7 +32,7 @@ from filters.dialects.anthropic_messages.response import (
     read_start,
 )
 from filters.dialects.events import Event
-from filters.errors import BadUpstreamAnswer
+from filters.errors import BadUpstreamAnswer, UpstreamFailure
 from filters.streams import sse
 
 MAX_THINKING: Final = 32 * 1024 * 1024
@@ -149,12 +149,23 @@ class EventDecoder:
         return out
 
     def message(self, data: bytes) -> list[Event]:
-        """The events of a whole answer. Raises BadUpstreamAnswer when `data` is none."""
+        """The events of a whole answer.
+
+        Raises BadUpstreamAnswer when `data` is none, UpstreamFailure when it is an error object (some proxies send those
+        with a good status).
+        """
         try:
             message = read_message(data)
         except JsonError as exc:
             raise BadUpstreamAnswer(f"the provider's answer is no message: {exc}", code="bad_upstream_answer") from exc
         if message.content is None:
+            if (detail := error.read(data)) is not None and (detail.type or detail.message):
+                raise UpstreamFailure(
+                    detail.message,
+                    code="upstream_failed",
+                    type=detail.type or self._backend_error,
+                    status=detail.status,
+                )
             raise BadUpstreamAnswer("the provider's answer has no content", code="bad_upstream_answer")
         out: list[Event] = [events.MessageStart(message.id or "", message.model or "")]
         try:

@@ -106,17 +106,21 @@ class Frame(Struct, frozen=True, gc=False):
     error: Raw = NULL
 
 
+Number = int | float
+"""Some compatible providers write whole numbers with a fraction."""
+
+
 class OutputDetails(Struct, frozen=True, gc=False):
-    thinking_tokens: int | None = None
+    thinking_tokens: Number | None = None
 
 
 class Counts(Struct, frozen=True, gc=False):
     """`usage`, whole or of one event."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: Number | None = None
+    output_tokens: Number | None = None
+    cache_read_input_tokens: Number | None = None
+    cache_creation_input_tokens: Number | None = None
     output_tokens_details: OutputDetails | None = None
     service_tier: str | None = None
 
@@ -134,6 +138,10 @@ read_frame = jsonlib.decoder(Frame)
 read_start = jsonlib.decoder(Start)
 read_counts = jsonlib.decoder(Counts)
 read_citation = jsonlib.decoder(Citation)
+
+
+_MOST: Final = 2**53
+"""Counts travel on as floating point numbers (dynamic metadata); no answer has more tokens than those can count."""
 
 
 class Tally:
@@ -179,5 +187,5 @@ class Tally:
         )
 
 
-def _count(value: int | None) -> int | None:
-    return value if value is not None and value >= 0 else None
+def _count(value: Number | None) -> int | None:
+    return int(value) if value is not None and 0 <= value < _MOST else None

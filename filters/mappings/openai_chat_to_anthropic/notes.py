@@ -1,5 +1,13 @@
 """What is found out on the way through a request and belongs beside its body."""
 
+import re
+from typing import Final
+
+MAX_NAME: Final = 100
+"""Characters of a name that a client made up, as it is reported in a header."""
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\[\]\-]")
+
 
 class Notes:
     """Ordered, without repetitions."""
@@ -14,6 +22,10 @@ class Notes:
 
     def drop(self, member: str) -> None:
         self.dropped[member] = None
+
+    def drop_unknown(self, member: str) -> None:
+        """`drop` for a name that comes from the request: what it holds ends up in a header."""
+        self.dropped[_UNSAFE.sub("?", member[:MAX_NAME])] = None
 
     def need(self, beta: str) -> None:
         self.betas[beta] = None

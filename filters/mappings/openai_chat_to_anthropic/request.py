@@ -215,7 +215,7 @@ def _sort_members(members: Mapping[str, Raw], notes: Notes) -> dict[str, Raw]:
         if fate == "passed":
             passed[name] = raw
         elif fate == "dropped":
-            notes.drop(name)
+            notes.drop_unknown(name)
         elif name == "modalities":
             _check_modalities(raw)
         else:
@@ -237,9 +237,9 @@ def _report_unread(members: Mapping[str, Raw], notes: Notes) -> None:
                     f"{head}].function_call",
                     code="unsupported_field",
                 )
-            notes.drop(f"messages[].{member}")
+            notes.drop_unknown(f"messages[].{member}")
         elif name not in tools.OWN_MEMBERS:
-            notes.drop(name)
+            notes.drop_unknown(name)
 
 
 def _check_modalities(raw: Raw) -> None:

@@ -114,6 +114,11 @@ def test_unknown_members_are_reported_wherever_they_are() -> None:
     assert set(seen.dropped) == {"x", "messages[].mood", "messages[].content[].sparkle", "tools[].colour"}
 
 
+def test_names_that_clients_make_up_are_fit_for_a_header() -> None:
+    seen = translated({"a\r\nset-cookie: x": 1, "é" * 200: 1, "messages": [{**USER, "b, c": 1}]})
+    assert seen.dropped == ("a??set-cookie??x", "?" * 100, "messages[].b??c")
+
+
 def test_function_call_of_a_message_is_refused() -> None:
     with pytest.raises(Unprocessable) as caught:
         turns(USER, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": ""}})

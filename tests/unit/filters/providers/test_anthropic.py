@@ -107,6 +107,20 @@ def test_a_whole_answer_that_cannot_be_read_is_an_error_event_for_a_streaming_cl
     assert output.body.startswith(b'data: {"type":"error","error":{"type":"AnthropicBackendError","code":"502"')
 
 
+def test_an_error_object_with_a_good_status_is_a_failure_all_the_same() -> None:
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+    translator = PROVIDER.routes["chat_completions"](call({}))
+    translator.start(200, Headers([("content-type", "application/json")]))
+    with pytest.raises(UpstreamFailure) as caught:
+        translator.feed(body, end=True)
+    assert (caught.value.type, caught.value.status, caught.value.message) == ("overloaded_error", 529, "Overloaded")
+    translator = PROVIDER.routes["chat_completions"](call({"stream": True}))
+    translator.start(200, Headers([("content-type", "application/json")]))
+    assert translator.feed(body, end=True).body == (
+        b'data: {"type":"error","error":{"type":"overloaded_error","code":"529","message":"Overloaded"}}\n\n'
+    )
+
+
 def test_a_stream_cut_anywhere_never_ends_as_if_it_were_complete() -> None:
     whole = (cases.CASES / "anthropic/chat_completions/stream-two-tools/upstream_response.sse").read_bytes()
     complete = whole.index(b'{"type": "message_stop"}') + len(b'{"type": "message_stop"}')

@@ -161,8 +161,9 @@ def test_a_later_event_without_usage_resets_nothing() -> None:
     assert events.Finish("stop") in happened
 
 
-def test_negative_counts_are_not_believed() -> None:
-    happened = decoded(frames(start(), finish(usage={"input_tokens": -1, "output_tokens": 2}), STOP))
+@pytest.mark.parametrize("nonsense", [-1, 2**60])
+def test_counts_that_cannot_be_are_not_believed(nonsense: int) -> None:
+    happened = decoded(frames(start(), finish(usage={"input_tokens": nonsense, "output_tokens": 2.0}), STOP))
     assert last_usage(happened) == Usage(input=3, output=2, total=5)
 
 
