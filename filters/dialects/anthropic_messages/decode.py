@@ -151,8 +151,8 @@ class EventDecoder:
     def message(self, data: bytes) -> list[Event]:
         """The events of a whole answer.
 
-        Raises BadUpstreamAnswer when `data` is none, UpstreamFailure when it is an error object (some proxies send those
-        with a good status).
+        Raises BadUpstreamAnswer when `data` is none, UpstreamFailure when it is an error object (some proxies send
+        those with a good status).
         """
         try:
             message = read_message(data)
