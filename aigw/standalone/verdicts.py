@@ -67,11 +67,15 @@ def the_gateway(loaded: Loaded) -> ObjectRef:
 
 
 def references(snapshot: Snapshot) -> Iterator[Finding]:
-    """References to objects that the snapshot does not hold."""
+    """References to objects that the snapshot does not hold, and what standalone leaves out."""
     for found in snapshot.all(Gateway):
         class_name = found.spec.gateway_class_name
         if snapshot.get(gateway.GatewayClass, "", class_name) is None:
             yield _missing(found, "spec.gatewayClassName", f"GatewayClass {class_name}", warning=True)
+    for proxy in snapshot.all(envoy_gateway.EnvoyProxy):
+        if proxy.spec.provider is not None:
+            message = "is left out: it says how Envoy is deployed, and standalone starts Envoy itself"
+            yield _finding(proxy, "spec.provider", "Ignored", message, warning=True)
     for route in snapshot.all(AIGatewayRoute):
         yield from _parents(snapshot, route, route.spec.parent_refs if route.spec else ())
     for http_route in snapshot.all(HTTPRoute):

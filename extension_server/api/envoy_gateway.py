@@ -5,7 +5,7 @@ Source: Envoy Gateway 1.8 (`gateway.envoyproxy.io/v1alpha1`); fields of 1.9 only
 """
 
 import ipaddress
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -214,6 +214,8 @@ class Logging(Model):
 
 
 class EnvoyProxySpec(Model):
+    provider: dict[str, Any] | None = None
+    """how Envoy is deployed: means nothing where we start it ourselves, so any content is taken"""
     logging: Logging = Logging()
     telemetry: Telemetry = Telemetry()
 

@@ -1,6 +1,6 @@
 """One backendRef of a rule → the backend that the data plane uses, or the reasons why there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +54,8 @@ class BackendResolver:
     """Looks everything up in one snapshot."""
 
     resources: Snapshot
+    policies: Mapping[tuple[str, str], tuple[AnyBackendSecurityPolicy, ...]]
+    """(namespace, name) of an AIServiceBackend → the policies that target it (`policies_by_target`)"""
     aws_environment: AwsEnvironment | None = None
 
     def resolve(self, route: AIGatewayRoute, rule: int, index: int, ref: AIGatewayRouteBackendRef) -> Resolved:
@@ -143,7 +145,7 @@ class BackendResolver:
         return backend
 
     def _credential(self, service: AIServiceBackend) -> Credential | None:
-        policies = tuple(self._policies(service))
+        policies = self.policies.get((service.namespace, service.name), ())
         if not policies:
             return None
         if len(policies) > 1:
@@ -167,15 +169,15 @@ class BackendResolver:
         except CredentialProblem as exc:
             raise Unusable(_error(policy, exc.field, exc.reason, exc.message)) from exc
 
-    def _policies(self, service: AIServiceBackend) -> Iterator[AnyBackendSecurityPolicy]:
-        for policy in self.resources.all(AnyBackendSecurityPolicy):
-            if policy.namespace != service.namespace or policy.spec is None:
-                continue
-            if any(
-                (target.group, target.kind, target.name) == (aigateway.GROUP, "AIServiceBackend", service.name)
-                for target in policy.spec.target_refs
-            ):
-                yield policy
+
+def policies_by_target(resources: Snapshot) -> dict[tuple[str, str], tuple[AnyBackendSecurityPolicy, ...]]:
+    """(namespace, name) of each AIServiceBackend that some policy targets → these policies, by name."""
+    found: dict[tuple[str, str], dict[str, AnyBackendSecurityPolicy]] = {}
+    for policy in resources.all(AnyBackendSecurityPolicy):
+        for target in policy.spec.target_refs if policy.spec else ():
+            if (target.group, target.kind) == (aigateway.GROUP, "AIServiceBackend"):
+                found.setdefault((policy.namespace, target.name), {})[policy.name] = policy
+    return {target: tuple(policies.values()) for target, policies in found.items()}
 
 
 def _error(

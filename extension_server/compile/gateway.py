@@ -14,7 +14,7 @@ from extension_server.api.base import Object
 from extension_server.api.gateway import Gateway, HTTPRoute
 from extension_server.compile import attachment, costs, precedence, routes
 from extension_server.compile.attachment import Attachment, Place
-from extension_server.compile.backends import BackendResolver
+from extension_server.compile.backends import BackendResolver, policies_by_target
 from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import Compiled, CompiledRule, Finding, ObjectRef
 from extension_server.compile.rules import RuleCompiler, RulePart
@@ -59,7 +59,9 @@ def compile_gateway(
     if found is None:
         raise LookupError(f"{gateway} not found")
     common, findings = _common_costs(resources, found)
-    resolver = BackendResolver(resources=resources, aws_environment=aws_environment)
+    resolver = BackendResolver(
+        resources=resources, policies=policies_by_target(resources), aws_environment=aws_environment
+    )
     parts = [
         _route_part(resources, found, route, resolver, common, token_key, root_prefix, user_filters)
         for route in _routes_of(resources, found)

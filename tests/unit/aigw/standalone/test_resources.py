@@ -170,3 +170,50 @@ def test_cluster_wide_objects_have_no_namespace() -> None:
         {},
     )
     assert loaded.snapshot.get(gateway.GatewayClass, "ignored", "c") is not None
+
+
+def test_how_envoy_is_deployed_elsewhere_is_left_out_with_a_word() -> None:
+    text = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: g}
+spec: {gatewayClassName: c, listeners: [{name: l, protocol: HTTP, port: 80}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyProxy
+metadata: {name: p}
+spec: {provider: {type: Kubernetes, kubernetes: {envoyDeployment: {container: {resources: {}}}}}}
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: BackendSecurityPolicy
+metadata: {name: early}
+spec:
+  type: APIKey
+  apiKey: {secretRef: {name: s}}
+  targetRefs: [{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: b}]
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIGatewayRoute
+metadata: {name: r}
+spec: {rules: []}
+"""
+    judged = verdicts.judge(read(text, "f", {}), token_key=b"k")
+    assert judged.errors == ()
+    assert judged.warnings == (
+        (
+            "f: document 1 (Gateway default/g): spec.gatewayClassName: GatewayClass c not found; create it or correct "
+            "the name"
+        ),
+        (
+            "f: document 2 (EnvoyProxy default/p): spec.provider: is left out: it says how Envoy is deployed, and "
+            "standalone starts Envoy itself"
+        ),
+        (
+            "f: document 3 (BackendSecurityPolicy default/early): spec.targetRefs[0].name: AIServiceBackend default/b "
+            "not found; create it or correct the name"
+        ),
+        (
+            "f: document 4 (AIGatewayRoute default/r): spec.parentRefs: names no Gateway, so the route is not served; "
+            "add the Gateway's name"
+        ),
+    )
