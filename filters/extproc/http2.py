@@ -43,7 +43,7 @@ _CONFIGURATION: Final = ngh2.Configuration(
     glitch_rate_limit=_UNLIMITED,
     max_inbound_header_list_size=MAX_HEADER_LIST,
 )
-_OUTPUT_PIECE: Final = 1024 * 1024
+OUTPUT_PIECE: Final = 1024 * 1024
 """Bytes per `output`: the caller looks between two pieces whether the socket still takes them."""
 
 
@@ -127,9 +127,9 @@ class Connection:
     # ── out ──
 
     def output(self) -> bytes:
-        """The next bytes for the peer, at most a megabyte; empty when there are none, or windows are closed."""
+        """The next bytes for the peer, and all of them when it is less than OUTPUT_PIECE."""
         try:
-            data: bytes = self._output(_OUTPUT_PIECE)
+            data: bytes = self._output(OUTPUT_PIECE)
         except ngh2.NGH2Error:
             self.closed = True
             data = b""

@@ -402,9 +402,10 @@ class Connection(asyncio.Protocol):
     def _send(self) -> None:
         while not self._writing_paused and self._transport is not None:
             data = self.http.output()
-            if not data:
+            if data:
+                self._transport.write(data)
+            if len(data) < http2.OUTPUT_PIECE:
                 return
-            self._transport.write(data)
 
     def _settle(self) -> bool:
         """Looks at the queues after a flush: who is blocked, who goes on. True when that gave more to send."""
