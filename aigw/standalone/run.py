@@ -78,9 +78,13 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Configuration:
-    snapshot: Snapshot
+    loaded: Loaded
     compiled: Compiled
     warnings: tuple[str, ...]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.loaded.snapshot
 
 
 def run(options: Options, environment: Mapping[str, str]) -> int:
@@ -177,8 +181,9 @@ async def _follow(plane: DataPlane, source: _Source, judge: "_Judge") -> None:
         began = time.monotonic()
         try:
             configuration = judge.next()
+            _check_servable(plane, configuration)
             await plane.apply(configuration.snapshot, configuration.compiled)
-        except (CannotStart, NotServable, EnvoyError, FilterError, OSError) as exc:
+        except (CannotStart, EnvoyError, FilterError, OSError) as exc:
             reasons = "\n".join(f"  {line}" for line in str(exc).splitlines())
             _say(f"{source.watched}: not applied, the last good configuration stays in place:\n{reasons}")
             continue
@@ -206,7 +211,7 @@ class _Judge:
             raise CannotStart(*exc.messages) from exc
         if verdict.errors:
             raise CannotStart(*verdict.errors)
-        return _Configuration(loaded.snapshot, verdict.compiled, verdict.warnings)
+        return _Configuration(loaded, verdict.compiled, verdict.warnings)
 
 
 @contextlib.asynccontextmanager
@@ -301,7 +306,7 @@ def _check_servable(plane: DataPlane, configuration: _Configuration) -> None:
     try:
         plane.check(configuration.snapshot, configuration.compiled)
     except NotServable as exc:
-        raise CannotStart(*(str(finding) for finding in exc.findings)) from exc
+        raise CannotStart(*(configuration.loaded.sentence(finding) for finding in exc.findings)) from exc
 
 
 def _print_banner(plane: DataPlane, source: _Source, configuration: _Configuration, seconds: float) -> None:
