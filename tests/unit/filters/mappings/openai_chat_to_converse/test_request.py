@@ -18,7 +18,7 @@ SCHEMA = {"type": "object", "properties": {}}
 
 
 def _bodies() -> list[Case]:
-    return [case for case in load_all(provider="bedrock") if case.endpoint == "chat_completions"]
+    return [case for case in load_all(provider="bedrock") if case.backend.schema.name == "AWSBedrock"]
 
 
 @pytest.mark.parametrize("case", _bodies(), ids=lambda case: case.directory.name)
