@@ -42,6 +42,8 @@ class ClaudeModel:
     default_max_tokens: int
     """Sent as `max_tokens` when the client gives no limit (OpenAI's API needs none, Anthropic's does): generous enough
     for ordinary answers, never above what the model takes."""
+    max_output: int
+    """The most that `max_tokens` may be, thinking included; 0: not known."""
     thinking: tuple[ThinkingForm, ...] = ()
     """Forms of `thinking` that it takes, preferred first; empty: it cannot think."""
     thinks_always: bool = False
@@ -56,23 +58,32 @@ class ClaudeModel:
     """Refuses `temperature` together with `top_p`."""
 
 
-_CLAUDE_3: Final = ClaudeModel(4096)
-_CLAUDE_3_5: Final = ClaudeModel(8192)
-_THINKING: Final = ClaudeModel(16384, thinking=("enabled",))
-_OPUS_4_1: Final = ClaudeModel(16384, thinking=("enabled",), one_sampling_knob=True)
-_4_5: Final = ClaudeModel(16384, thinking=("enabled",), structured_output=True, one_sampling_knob=True)
+_CLAUDE_3: Final = ClaudeModel(4096, 4096)
+_CLAUDE_3_5: Final = ClaudeModel(8192, 8192)
+_SONNET_4: Final = ClaudeModel(16384, 64000, thinking=("enabled",))
+_OPUS_4: Final = ClaudeModel(16384, 32000, thinking=("enabled",))
+_OPUS_4_1: Final = ClaudeModel(16384, 32000, thinking=("enabled",), one_sampling_knob=True)
+_4_5: Final = ClaudeModel(16384, 64000, thinking=("enabled",), structured_output=True, one_sampling_knob=True)
 _OPUS_4_5: Final = ClaudeModel(
-    16384, thinking=("enabled",), effort=True, structured_output=True, one_sampling_knob=True
+    16384, 64000, thinking=("enabled",), effort=True, structured_output=True, one_sampling_knob=True
 )
 _4_6: Final = ClaudeModel(
-    32000, thinking=("adaptive", "enabled"), effort=True, structured_output=True, one_sampling_knob=True
+    32000, 128000, thinking=("adaptive", "enabled"), effort=True, structured_output=True, one_sampling_knob=True
 )
-_ADAPTIVE: Final = ClaudeModel(32000, thinking=("adaptive",), effort=True, structured_output=True, sampling=False)
+_ADAPTIVE: Final = ClaudeModel(
+    32000, 128000, thinking=("adaptive",), effort=True, structured_output=True, sampling=False
+)
 _ALWAYS: Final = ClaudeModel(
-    32000, thinking=("adaptive",), thinks_always=True, effort=True, structured_output=True, sampling=False
+    32000, 128000, thinking=("adaptive",), thinks_always=True, effort=True, structured_output=True, sampling=False
 )
 _PREVIEW: Final = ClaudeModel(
-    32000, thinking=("adaptive", "enabled"), thinks_always=True, effort=True, structured_output=True, sampling=False
+    32000,
+    128000,
+    thinking=("adaptive", "enabled"),
+    thinks_always=True,
+    effort=True,
+    structured_output=True,
+    sampling=False,
 )
 
 Version = tuple[int, int]
@@ -84,14 +95,14 @@ FAMILIES: Final[Mapping[str, tuple[tuple[Version, ClaudeModel], ...]]] = {
         ((4, 6), _4_6),
         ((4, 5), _OPUS_4_5),
         ((4, 1), _OPUS_4_1),
-        ((4, 0), _THINKING),
+        ((4, 0), _OPUS_4),
         ((0, 0), _CLAUDE_3),
     ),
     "sonnet": (
         ((4, 7), _ADAPTIVE),
         ((4, 6), _4_6),
         ((4, 5), _4_5),
-        ((3, 7), _THINKING),
+        ((3, 7), _SONNET_4),
         ((3, 5), _CLAUDE_3_5),
         ((0, 0), _CLAUDE_3),
     ),
@@ -100,7 +111,7 @@ FAMILIES: Final[Mapping[str, tuple[tuple[Version, ClaudeModel], ...]]] = {
     "mythos": (((5, 0), _ALWAYS), ((0, 0), _PREVIEW)),  # `mythos-preview` has no number
 }
 
-UNKNOWN: Final = ClaudeModel(8192, thinking=("enabled", "adaptive"))
+UNKNOWN: Final = ClaudeModel(8192, 0, thinking=("enabled", "adaptive"))
 """A name with no Claude family in it (an alias, or another vendor behind an Anthropic-compatible API): `thinking` goes
 as the client wrote it, what the oldest API lacks is emulated."""
 

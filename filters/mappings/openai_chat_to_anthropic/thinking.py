@@ -48,7 +48,9 @@ def plan(
     thinking, effort = _wanted(request, model, notes)
     if thinking is not None and thinking.type != "disabled":
         source = "thinking" if request.thinking is not None else "reasoning_effort"
-        if forced_tool or (thinking.type == "enabled" and _unsigned_tool_turn(messages)):
+        if forced_tool or (
+            thinking.type == "enabled" and model is not claude.UNKNOWN and _unsigned_tool_turn(messages)
+        ):
             notes.drop(source)
             thinking = None
         elif thinking.type == "enabled":
@@ -58,6 +60,8 @@ def plan(
     if limit is None:
         # The budget counts towards the limit: it must not eat what the answer needs.
         limit = model.default_max_tokens + (budget or 0)
+        if model.max_output and (budget or 0) < model.max_output:
+            limit = min(limit, model.max_output)
     on = model.thinks_always or (thinking is not None and thinking.type != "disabled")
     temperature, top_p, top_k = _sampling(request, model, thinking=on, notes=notes)
     return Plan(limit, thinking, effort, temperature, top_p, top_k)

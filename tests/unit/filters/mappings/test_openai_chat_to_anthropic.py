@@ -617,6 +617,32 @@ def test_thinking_takes_the_form_that_the_model_knows(
     assert seen.dropped == dropped
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "limit"),
+    [
+        ("claude-opus-4-1", {"reasoning_effort": "max"}, 32000),
+        ("claude-sonnet-4-5", {"thinking": {"type": "enabled", "budget_tokens": 60000}}, 64000),
+        ("claude-sonnet-4-5", {"thinking": {"type": "enabled", "budget_tokens": 70000}}, 86384),
+        ("someone/model", {"thinking": {"type": "enabled", "budget_tokens": 60000}}, 68192),
+        (OPUS, {}, 32000),
+    ],
+)
+def test_the_default_limit_makes_room_for_the_budget_but_not_beyond_the_model(
+    model: str, asked: dict[str, object], limit: int
+) -> None:
+    assert body_of({"max_tokens": None, **asked}, model=model)["max_tokens"] == limit
+
+
+def test_compatible_models_think_between_tool_calls_without_signatures() -> None:
+    messages = [
+        USER,
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
+    seen = translated({"messages": messages, "thinking": {"type": "enabled", "budget_tokens": 9}}, model="kimi-k2")
+    assert seen.dropped == ()
+
+
 def test_a_present_max_completion_tokens_wins() -> None:
     assert body_of({"max_tokens": 5, "max_completion_tokens": 0})["max_tokens"] == 0
 
