@@ -53,6 +53,14 @@ check-types: $(STAMP) ## mypy, strict
 check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
+.PHONY: generate
+generate: $(STAMP) ## write generated files: Envoy's message types (throw-away environment with pinned xds-protos)
+	@$(BIN)/python hack/generate_descriptors.py
+
+.PHONY: check-generated
+check-generated: $(STAMP) ## are generated files those of their inputs
+	@$(BIN)/python hack/generate_descriptors.py --check && echo "generated: ok"
+
 # Files run on two workers side by side, each whole on one: every service has ports of its own.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
