@@ -35,6 +35,7 @@ HEADER_NAME_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$"
 QUANTITY_PATTERN: Final = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
+BINARY_SI_PATTERN: Final = r"^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$"
 
 Group = Annotated[str, Field(max_length=253, pattern=GROUP_PATTERN)]
 Kind = Annotated[str, Field(min_length=1, max_length=63, pattern=KIND_PATTERN)]
@@ -51,6 +52,7 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN)]
 HeaderName = Annotated[str, Field(min_length=1, max_length=256, pattern=HEADER_NAME_PATTERN)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN)] | int
+BufferSize = Annotated[str, Field(pattern=QUANTITY_PATTERN), Field(pattern=BINARY_SI_PATTERN)] | int
 HttpStatus = Annotated[int, Field(ge=100, le=599)]
 
 _DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)")

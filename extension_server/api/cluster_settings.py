@@ -4,12 +4,12 @@ BackendSecurityPolicy accepts it inside `oidc.provider` and does not read it; it
 object is the API server's, and nothing that people wrote is pruned.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from extension_server.api.base import (
-    QUANTITY_PATTERN,
+    BufferSize,
     Count,
     Duration,
     HttpStatus,
@@ -25,8 +25,6 @@ from extension_server.api.base import (
 from extension_server.api.envoy_gateway import Retry, Timeout
 
 UInt32 = Annotated[int, Field(ge=0, le=2**32 - 1)]
-_BINARY_SI: Final = r"^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$"
-BufferSize = Annotated[str, Field(pattern=QUANTITY_PATTERN), Field(pattern=_BINARY_SI)] | int
 
 
 # ---- circuitBreaker

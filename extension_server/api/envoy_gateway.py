@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from extension_server.api.base import (
+    BufferSize,
     Count,
     Duration,
     HttpStatus,
@@ -20,7 +21,6 @@ from extension_server.api.base import (
     Object,
     Port,
     PreciseHostname,
-    Quantity,
     Rule,
 )
 from extension_server.api.gateway import (
@@ -256,7 +256,7 @@ class Policy(Object):
 
 
 class ClientConnection(Model):
-    buffer_limit: Quantity | None = None
+    buffer_limit: BufferSize | None = None
 
 
 class ClientTrafficPolicySpec(PolicySpec):

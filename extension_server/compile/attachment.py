@@ -5,10 +5,13 @@ the RouteConfiguration of the first.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from extension_server.api import gateway as gateway_api
 from extension_server.api.gateway import Gateway, Listener, ParentReference
 from extension_server.compile import hostnames
+
+_HTTP_ROUTE: Final = (gateway_api.GROUP, "HTTPRoute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def attach(
         for listener in gateway.spec.listeners:
             if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
                 continue
-            if not _allows(listener, namespace, gateway):
-                why = f"listener {listener.name} does not allow routes from namespace {namespace} (allowedRoutes)"
+            if refusal := _refusal(listener, namespace, gateway):
+                why = refusal
                 continue
             shared = hostnames.intersect(listener.hostname or hostnames.ANY, hosts)
             if not shared:
@@ -82,12 +85,14 @@ def attach(
     return Attachment(tuple(places), tuple(refused))
 
 
-def _allows(listener: Listener, namespace: str, gateway: Gateway) -> bool:
+def _refusal(listener: Listener, namespace: str, gateway: Gateway) -> str:
+    """Why the listener does not allow AI routes of this namespace; empty when it does."""
     allowed = listener.allowed_routes
-    kinds = allowed.kinds
-    if kinds and not any((kind.group, kind.kind) == (gateway_api.GROUP, "HTTPRoute") for kind in kinds):
-        return False
-    return allowed.namespaces.from_ == "All" or namespace == gateway.namespace
+    if allowed.kinds and not any((kind.group, kind.kind) == _HTTP_ROUTE for kind in allowed.kinds):
+        return f"listener {listener.name} does not allow HTTPRoutes (allowedRoutes.kinds)"
+    if allowed.namespaces.from_ == "Same" and namespace != gateway.namespace:
+        return f"listener {listener.name} does not allow routes from namespace {namespace} (allowedRoutes)"
+    return ""
 
 
 def _taken(gateway: Gateway, listener: Listener, host: str) -> bool:

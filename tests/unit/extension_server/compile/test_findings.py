@@ -46,11 +46,14 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("change", "says", "ready"), list(cases()))
-def test_a_defect_is_told_and_closes_its_own_rule_only(change: dict[str, Any], says: list[str], ready: bool) -> None:
+def test_a_defect_is_told_and_closes_its_own_rule_only(
+    change: dict[str, Any], says: list[str], ready: bool | None
+) -> None:
     result = compiled(change)
     assert [str(finding) for finding in result.findings] == says
-    first, second = result.filter_config.rules
-    assert (bool(first.backends), bool(second.backends)) == (ready, True)
+    # A route that no listener takes publishes nothing at all.
+    served = [bool(rule.backends) for rule in result.filter_config.rules]
+    assert served == ([] if ready is None else [ready, True])
 
 
 def test_a_rule_that_fails_closed_meets_the_503_with_its_token() -> None:
@@ -121,3 +124,26 @@ def test_a_user_filter_on_the_listener_forces_attempts() -> None:
 def test_a_missing_gateway_is_a_callers_mistake() -> None:
     with pytest.raises(LookupError, match="Gateway default/g not found"):
         compiled({"Gateway g": None})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (65, 1, "spec.rules[0].matches: has 65 entries; at most 64 can be routed, split the rule"),
+        (
+            64,
+            64,
+            "spec.rules[1].matches: brings the matches of the route to 128; at most 127 can be routed, split the "
+            "AIGatewayRoute",
+        ),
+    ],
+)
+def test_more_matches_than_an_httproute_holds_are_refused(first: int, second: int, says: str) -> None:
+    rules = [
+        {"matches": [{"headers": [{"name": "x", "value": f"{rule}-{n}"}]} for n in range(count)]}
+        for rule, count in enumerate((first, second))
+    ]
+    result = compiled({"AIGatewayRoute r": {"spec": {"rules": rules}}})
+    assert [str(finding) for finding in result.findings] == [f"AIGatewayRoute default/r: {says}"]
+    route = next(each for each in result.objects if isinstance(each, HTTPRoute))
+    assert sum(len(rule.matches) for rule in route.spec.rules) <= 128
