@@ -133,8 +133,10 @@ def test_a_missing_gateway_is_a_callers_mistake() -> None:
         (
             64,
             64,
-            "spec.rules[1].matches: brings the matches of the route to 128; at most 127 can be routed, split the "
-            "AIGatewayRoute",
+            (
+                "spec.rules[1].matches: brings the matches of the route to 128; at most 127 can be routed, split the "
+                "AIGatewayRoute"
+            ),
         ),
     ],
 )
