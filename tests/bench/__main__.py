@@ -53,7 +53,7 @@ def main() -> None:
     if not console.is_terminal:
         console = Console(width=150)
     document = uvloop.run(run(rows, route_rows, options.rounds, options.seconds, console))
-    _show(document, console)
+    show(document, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
     console.print(f"machine-readable copy: {options.out}", highlight=False)
@@ -122,7 +122,8 @@ def _machine() -> dict[str, str]:
     return found
 
 
-def _show(document: Document, console: Console) -> None:
+def show(document: Document, console: Console) -> None:
+    """Prints the rows, then the promises."""
     table = Table(title="CPU in µs per request, medians; ratio to bare Envoy in the same rounds", title_justify="left")
     table.add_column("what")
     for title in ("KB", "conns", "chunks", "req/s", "p50 ms", "p99 ms", "Envoy", "filter", "sum", "×bare", "µs/chunk"):
