@@ -117,7 +117,6 @@ class Forward(msgspec.Struct, frozen=True):
 
 Reply = HeadersReply | BodyReply | TrailersReply | ImmediateReply | Forward
 
-# Identities matter: the codec has the bytes of these ready.
 CONTINUE_REQUEST_HEADERS: Final = HeadersReply(phase="request")
 CONTINUE_RESPONSE_HEADERS: Final = HeadersReply(phase="response")
 CONTINUE_REQUEST_BODY: Final = BodyReply(phase="request")
