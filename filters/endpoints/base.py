@@ -1,15 +1,15 @@
 """What an endpoint is: one API that clients call, in their format. Knows no provider and no Envoy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from filters.contract.jsonlib import Raw
 from filters.errors import GatewayError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedRequest:
+class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """As much of the client's body as routing and accounting need."""
 
     members: Mapping[str, Raw]

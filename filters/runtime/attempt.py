@@ -4,9 +4,10 @@ Pure: `prepare` takes the request as the client sent it (never what an earlier a
 changes for Envoy's header map and the body. Both plans use it.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from filters.auth.base import CREDENTIAL_HEADERS
 from filters.contract.headers import Headers
@@ -18,8 +19,7 @@ from filters.runtime.snapshot import ReadyBackend
 from filters.streams import content_encoding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRequest:
+class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the client asked for. Attempts only read it."""
 
     endpoint: Endpoint
@@ -34,8 +34,7 @@ class ClientRequest:
     """unique, URL-safe"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     backend: ReadyBackend
     model: str
     """effective model"""

@@ -5,9 +5,10 @@ and nothing else: the answer it belongs to is never touched.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
+
+import msgspec
 
 from filters.contract.config import Cost
 from filters.contract.usage import Usage
@@ -23,8 +24,7 @@ _COUNTS: Final[Mapping[str, Callable[[Usage], int | None]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What an expression may read besides the counts."""
 
     model: str
@@ -32,8 +32,7 @@ class Facts:
     route: str
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(msgspec.Struct, frozen=True):
     """What one evaluation gives: the numbers by metadata key, and the keys whose expression failed."""
 
     values: Mapping[str, int]

@@ -4,7 +4,7 @@ Exporters (`filters.telemetry.prometheus`) read `families()` when they are asked
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -92,34 +92,47 @@ Series = tuple[Labels, str]
 """labels, and the value of the histogram's own extra attribute (token type, error type)"""
 
 
+class _Points:
+    """All distributions of one label set: one look-up of five texts per request, not one per observation."""
+
+    __slots__ = ("duration", "first_token", "per_output_token", "tokens")
+
+    def __init__(self) -> None:
+        self.duration: dict[str, Distribution] = {}
+        self.tokens: dict[str, Distribution] = {}
+        self.first_token: dict[str, Distribution] = {}
+        self.per_output_token: dict[str, Distribution] = {}
+
+
+_HISTOGRAMS: Final[tuple[tuple[HistogramSpec, Callable[[_Points], dict[str, Distribution]]], ...]] = (
+    (TOKEN_USAGE, attrgetter("tokens")),
+    (REQUEST_DURATION, attrgetter("duration")),
+    (FIRST_TOKEN, attrgetter("first_token")),
+    (PER_OUTPUT_TOKEN, attrgetter("per_output_token")),
+)
+
+
 class Aggregate:
     """See `filters.telemetry.record.Recorder`."""
 
     def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
-        self._known: set[Labels] = set()
-        self._histograms: dict[HistogramSpec, dict[Series, Distribution]] = {
-            spec: {} for spec in (TOKEN_USAGE, REQUEST_DURATION, FIRST_TOKEN, PER_OUTPUT_TOKEN)
-        }
-        self._tokens = self._histograms[TOKEN_USAGE]
-        self._durations = self._histograms[REQUEST_DURATION]
-        self._first = self._histograms[FIRST_TOKEN]
-        self._per_token = self._histograms[PER_OUTPUT_TOKEN]
+        self._points: dict[Labels, _Points] = {}
         self._counters: dict[str, dict[str, int]] = {name: {} for name in COUNTERS}
 
     def request(self, record: RequestRecord) -> None:
-        labels = self._bounded(record.labels)
-        _observe(self._durations, REQUEST_DURATION.bounds, (labels, record.error), record.duration)
+        points = self._points.get(record.labels) or self._new_points(record.labels)
+        _observe(points.duration, REQUEST_DURATION, record.error, record.duration)
         usage = record.usage
         if usage is not None:
             for name, count in _TOKEN_TYPES:
                 value = count(usage)
                 if value is not None:
-                    _observe(self._tokens, TOKEN_USAGE.bounds, (labels, name), value)
+                    _observe(points.tokens, TOKEN_USAGE, name, value)
         if record.first_token is not None:
-            _observe(self._first, FIRST_TOKEN.bounds, (labels, ""), record.first_token)
+            _observe(points.first_token, FIRST_TOKEN, "", record.first_token)
         if record.per_output_token is not None:
-            _observe(self._per_token, PER_OUTPUT_TOKEN.bounds, (labels, ""), record.per_output_token)
+            _observe(points.per_output_token, PER_OUTPUT_TOKEN, "", record.per_output_token)
 
     def answer(self, code: str) -> None:
         self._count("aigw.gateway.answers", code, 1)
@@ -131,7 +144,15 @@ class Aggregate:
         self._count("aigw.request.dropped_members", schema, count)
 
     def histograms(self) -> Iterator[tuple[HistogramSpec, Mapping[Series, Distribution]]]:
-        yield from self._histograms.items()
+        for spec, of in _HISTOGRAMS:
+            yield (
+                spec,
+                {
+                    (labels, extra): distribution
+                    for labels, points in self._points.items()
+                    for extra, distribution in of(points).items()
+                },
+            )
 
     def counters(self) -> Iterator[tuple[str, Mapping[str, int]]]:
         yield from self._counters.items()
@@ -140,23 +161,20 @@ class Aggregate:
         counts = self._counters[name]
         counts[value] = counts.get(value, 0) + by
 
-    def _bounded(self, labels: Labels) -> Labels:
-        if labels in self._known:
-            return labels
-        if len(self._known) >= self._max_series:
-            return Labels(
+    def _new_points(self, labels: Labels) -> _Points:
+        if len(self._points) >= self._max_series:
+            labels = Labels(
                 operation=labels.operation,
                 provider=labels.provider,
                 original_model=_OTHER,
                 request_model=_OTHER,
                 response_model=_OTHER,
             )
-        self._known.add(labels)
-        return labels
+        return self._points.setdefault(labels, _Points())
 
 
-def _observe(series: dict[Series, Distribution], bounds: tuple[float, ...], key: Series, value: float) -> None:
-    found = series.get(key)
+def _observe(series: dict[str, Distribution], spec: HistogramSpec, extra: str, value: float) -> None:
+    found = series.get(extra)
     if found is None:
-        found = series[key] = Distribution(bounds)
+        found = series[extra] = Distribution(spec.bounds)
     found.observe(value)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,10 +117,8 @@ def test_no_usage_is_forced_when_none_is_needed() -> None:
 
 def test_a_model_that_is_absent_is_added() -> None:
     made = call(b'{"model": "m"}', override="n")
-    without = Call(
-        **{name: getattr(made, name) for name in made.__dataclass_fields__}
-        | {"body": b'{"messages": []}', "members": jsonlib.members(b'{"messages": []}')}
-    )
+    body = b'{"messages": []}'
+    without = msgspec.structs.replace(made, body=body, members=jsonlib.members(body))
     assert openai_chat(without).request().body == b'{"messages": [],"model":"n"}'
 
 
