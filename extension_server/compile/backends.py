@@ -1,6 +1,6 @@
 """One backendRef of a rule → the backend that the data plane uses, or the reasons why there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,15 +100,17 @@ class BackendResolver:
             ),
             http_ref=_http_ref(route, service, spec, ref.weight),
             endpoints=tuple(endpoint.model_dump_json() for endpoint in backend.spec.endpoints),
-            findings=tuple(
-                Finding(
-                    severity="warning",
-                    object=ref_of(route),
-                    field=f"{field}.headerMutation",
-                    reason="ReservedHeader",
-                    message=f"header {name} belongs to the gateway; the mutation of it is left out",
-                )
-                for name in headers.reserved
+            findings=(
+                *(
+                    _warning(
+                        route,
+                        f"{field}.headerMutation",
+                        "ReservedHeader",
+                        f"header {name} belongs to the gateway; the mutation of it is left out",
+                    )
+                    for name in headers.reserved
+                ),
+                *_version_unused(service, spec.schema_),
             ),
         )
 
@@ -187,6 +189,20 @@ def _error(
     message: str,
 ) -> Finding:
     return Finding(severity="error", object=ref_of(object_), field=field, reason=reason, message=message)
+
+
+def _warning(object_: AIGatewayRoute | AIServiceBackend, field: str, reason: str, message: str) -> Finding:
+    return Finding(severity="warning", object=ref_of(object_), field=field, reason=reason, message=message)
+
+
+def _version_unused(service: AIServiceBackend, schema: VersionedAPISchema) -> Iterator[Finding]:
+    """Before there was `prefix`, `version` held the path of OpenAI-compatible providers; old files still do."""
+    version = (schema.version or "").strip("/")
+    if schema.name in _PREFIXED and schema.prefix is None and version not in ("", DEFAULT_PREFIX):
+        message = (
+            f"is not used with schema {schema.name}; for a path other than /{DEFAULT_PREFIX} set prefix: {version}"
+        )
+        yield _warning(service, "spec.schema.version", "NotUsed", message)
 
 
 def _schema(schema: VersionedAPISchema) -> Schema:
