@@ -8,6 +8,7 @@ Variables that are empty count as not set.
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -297,7 +298,8 @@ def _variable(name: str) -> str:
     return f'"${{{name}}}"'
 
 
-def _render(template: str, **values: object) -> str:
+@cache
+def _templates() -> jinja2.Environment:
     # Not HTML: values go through the filter `yaml`.
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.PackageLoader("aigw.standalone", "templates"),
@@ -305,4 +307,8 @@ def _render(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"yaml": _quoted, "variable": _variable}
-    return environment.get_template(template).render(values)
+    return environment
+
+
+def _render(template: str, **values: object) -> str:
+    return _templates().get_template(template).render(values)
