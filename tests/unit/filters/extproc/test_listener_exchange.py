@@ -3,6 +3,7 @@
 import gzip
 import logging
 
+import msgspec
 import pytest
 
 from filters.contract import config, jsonlib
@@ -173,7 +174,7 @@ REFUSALS = [
     ({"content-type": "Multipart/Form-Data; boundary=x"}, BODY, 400, "multipart_not_supported"),
     ({"content-encoding": "lzma"}, BODY, 415, "unsupported_content_encoding"),
     ({"content-encoding": "gzip"}, BODY, 400, "bad_content_encoding"),
-    ({"content-encoding": "gzip"}, gzip.compress(b"a" * 20_000_000), 413, "content_encoding_expansion"),
+    ({"content-encoding": "gzip"}, gzip.compress(b"a" * 20_000_000, mtime=0), 413, "content_encoding_expansion"),
     ({":path": "/v1/nothing"}, BODY, 404, "unknown_path"),
     ({":path": "/v1/chat/completions/"}, BODY, 404, "unknown_path"),
     ({":method": "GET"}, BODY, 405, "method_not_allowed"),
@@ -217,6 +218,20 @@ def test_a_backend_that_cannot_serve_the_request_gives_422_naming_the_field() ->
     assert error(reply) == (422, "unsupported_field", '"audio" is not supported')
     assert isinstance(reply, ImmediateReply)
     assert b'"param":"messages[0]"' in reply.body
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [({"backends": ()}, 503, "no_backend"), ({}, 422, "unsupported_backend")],
+    ids=["no backend", "schema without provider"],
+)
+def test_a_rule_that_nobody_can_serve_says_so_and_stops_no_other(
+    change: dict[str, object], status: int, code: str
+) -> None:
+    whole = configuration(backend(schema=Schema("Cohere")))
+    rules = (msgspec.structs.replace(whole.rules[0], **change),)
+    gateway = Gateway(msgspec.structs.replace(whole, rules=rules))
+    assert error(gateway.send(gateway.open()))[:2] == (status, code)
 
 
 def test_our_own_fault_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -347,7 +362,10 @@ def test_an_unreadable_whole_answer_is_a_502() -> None:
 
 @pytest.mark.parametrize(
     ("coding", "body", "code"),
-    [("gzip", b"no gzip", "bad_content_encoding"), ("gzip", gzip.compress(b"a")[:-4], "content_encoding_truncated")],
+    [
+        ("gzip", b"no gzip", "bad_content_encoding"),
+        ("gzip", gzip.compress(b"a", mtime=0)[:-4], "content_encoding_truncated"),
+    ],
 )
 def test_a_whole_answer_in_a_broken_coding_is_a_502(coding: str, body: bytes, code: str) -> None:
     gateway = Gateway(configuration())
