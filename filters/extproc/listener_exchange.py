@@ -261,7 +261,7 @@ class ListenerExchange:
         return self._ROUTING[rule.config.plan](self, request, rule, routing)
 
     def _route_single(self, request: ClientRequest, rule: ReadyRule, routing: Pairs) -> Reply:
-        attempt = self._begin(request, rule, rule.sole, request.headers)
+        attempt = self._begin(request, rule, rule.sole(), request.headers)
         assert self._accounting is not None
         self._state = State.ROUTED
         return BodyReply(

@@ -22,6 +22,7 @@ from filters.contract.config import (
 )
 from filters.endpoints import models
 from filters.endpoints.base import Endpoint
+from filters.errors import Unavailable
 from filters.providers.base import Provider
 from filters.runtime.costs import CostTable
 from filters.runtime.errors import ConfigError
@@ -48,10 +49,16 @@ class ReadyBackend:
 class ReadyRule:
     config: Rule
     backends: Mapping[str, ReadyBackend]
-    """by name, in the order of the rule; never empty"""
-    sole: ReadyBackend
-    """the first one: who serves in plan `single`"""
+    """by name, in the order of the rule; empty when none of them can be used"""
     costs: CostTable
+
+    def sole(self) -> ReadyBackend:
+        """Who serves in plan `single`. Raises filters.errors.Unavailable when there is nobody."""
+        for backend in self.backends.values():
+            return backend
+        raise Unavailable(
+            f"rule {self.config.name} has no usable backend; the status of its route says why", code="no_backend"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,6 @@ def _endpoints(root: str, prefixes: Mapping[str, str], endpoints: Iterable[Endpo
 
 def _rule(rule: Rule, backends: Mapping[str, ReadyBackend], tables: dict[tuple[Cost, ...], CostTable]) -> ReadyRule:
     where = f"rule {rule.name}"
-    if not rule.backends:
-        raise ConfigError(f"{where}: backends: at least one is needed")
     for name in rule.backends:
         if name not in backends:
             raise ConfigError(f"{where}: backends: {name} does not exist")
@@ -118,17 +123,15 @@ def _rule(rule: Rule, backends: Mapping[str, ReadyBackend], tables: dict[tuple[C
         # Thousands of rules share the few lists of costs that people write: each is compiled once.
         tables[rule.costs] = CostTable(rule.costs, where)
     ready = {name: backends[name] for name in rule.backends}
-    return ReadyRule(rule, ready, ready[rule.backends[0]], tables[rule.costs])
+    return ReadyRule(rule, ready, tables[rule.costs])
 
 
 def _backend(backend: Backend, providers: Mapping[str, Provider]) -> ReadyBackend:
     where = f"backend {backend.name}"
-    provider = providers.get(backend.schema.name)
-    if provider is None:
-        raise ConfigError(f"{where}: schema: {backend.schema.name} is not supported")
     return ReadyBackend(
         config=backend,
-        provider=provider,
+        # A schema that nobody speaks yet serves no endpoint: its own requests are refused, and no other rule's.
+        provider=providers.get(backend.schema.name) or Provider(backend.schema.name, {}),
         authenticator=None if backend.credential is None else _authenticator(backend.credential, where),
         header_mutator=HeaderMutator(backend.header_mutation),
         body_mutator=BodyMutator(backend.body_mutation, where),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from filters.contract import config, jsonlib
-from filters.contract.config import BodyMutation, HeaderCredential, HeaderMutation, Match, Model
+from filters.contract.config import BodyMutation, HeaderCredential, HeaderMutation, Match, Model, Schema
 from filters.contract.headers import Headers
 from filters.contract.secret import Secret
 from filters.contract.translation import Output
