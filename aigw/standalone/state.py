@@ -9,6 +9,7 @@ A run that was killed leaves them behind; the next start removes what no living 
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -66,7 +67,7 @@ def _absolute(text: str, environment: Mapping[str, str]) -> Path:
 @contextlib.contextmanager
 def run_directories(homes: Homes) -> Iterator[RunDirectories]:
     """Makes the directories of a new run and removes them at the end. Raises StateError."""
-    run_id = f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{os.getpid()}"
+    run_id = f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
     runs = homes.state / "runs"
     directories = RunDirectories(runs / run_id, homes.runtime / run_id)
     if len(str(directories.filter_socket)) > SOCKET_PATH_LIMIT:
@@ -74,16 +75,15 @@ def run_directories(homes: Homes) -> Iterator[RunDirectories]:
     for parent in (runs, homes.runtime):
         _make_private(parent)
         _sweep(parent)
-    locks = []
+    made: dict[Path, int] = {}
     try:
         for directory in (directories.state, directories.runtime):
             directory.mkdir(mode=0o700)
-            locks.append(_lock(directory))
+            made[directory] = _lock(directory)
         yield directories
     finally:
-        for directory in (directories.state, directories.runtime):
+        for directory, lock in made.items():
             shutil.rmtree(directory, ignore_errors=True)
-        for lock in locks:
             os.close(lock)
 
 

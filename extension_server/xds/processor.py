@@ -33,7 +33,7 @@ def grpc_service(cluster: str, level: str) -> pool.Fields:
         "retry_policy": {
             "num_retries": {"value": STREAM_RETRIES},
             "retry_on": RETRY_ON,
-            "retry_back_off": {"base_interval": pool.duration(0.025), "max_interval": pool.duration(0.25)},
+            "retry_back_off": {"base_interval": pool.duration(0.025), "max_interval": pool.duration(0.5)},
         },
     }
 

@@ -26,8 +26,8 @@ def _request_class() -> Any:
     return message_factory.GetMessageClass(private.FindMessageTypeByName("Request"))  # type: ignore[no-untyped-call]
 
 
-def recorded(name: str) -> Resources:
-    request = _request_class().FromString((RECORDED / f"{name}.bin").read_bytes())
+def recorded(name: str, folder: Path = RECORDED) -> Resources:
+    request = _request_class().FromString((folder / f"{name}.bin").read_bytes())
     return Resources(
         listeners=[pool.message_class(pool.LISTENER).FromString(each) for each in request.listeners],
         routes=[pool.message_class(pool.ROUTE_CONFIGURATION).FromString(each) for each in request.routes],

@@ -95,13 +95,16 @@ def _cluster(
         fields["transport_socket"] = tls.dummy()
         options: Fields = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": HTTP2}}
     else:
-        options = {"explicit_http_config": {"http_protocol_options": {}}}
+        options = {}
     if timeout and timeout.http and timeout.http.connection_idle_timeout:
         idle = pool.duration(seconds(timeout.http.connection_idle_timeout))
         options["common_http_protocol_options"] = {"idle_timeout": idle}
-    fields["typed_extension_protocol_options"] = {
-        pool.HTTP_PROTOCOL_OPTIONS: pool.packed(pool.HTTP_PROTOCOL_OPTIONS, **options)
-    }
+        if "auto_config" not in options:
+            options["explicit_http_config"] = {"http_protocol_options": {}}
+    if options:
+        fields["typed_extension_protocol_options"] = {
+            pool.HTTP_PROTOCOL_OPTIONS: pool.packed(pool.HTTP_PROTOCOL_OPTIONS, **options)
+        }
     return plain_cluster(name, **fields)
 
 
@@ -158,9 +161,6 @@ def _endpoint(rule: names.RuleName, index: int, to: _Destination, endpoint: eg.B
         "endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}},
         "load_balancing_weight": {"value": 1},
     }
-    if endpoint.fqdn is not None:
-        # Kept through DNS, for auto_host_rewrite.
-        fields["endpoint"]["hostname"] = endpoint.fqdn.hostname
     if to.socket is not None:
         match = pool.struct({"name": _socket_name(rule, index)})
         fields["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": match}}

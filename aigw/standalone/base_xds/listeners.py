@@ -32,6 +32,7 @@ def _listener(world: World, files: tls.Files, default_log: eg.AccessLog, address
         "name": name,
         "address": {"socket_address": {"address": address, "port_value": port}},
         "per_connection_buffer_limit_bytes": {"value": _buffer_limit(world, first)},
+        "max_connections_to_accept_per_socket_event": {"value": 1},
         # Two gateways on one port would silently share its traffic.
         "enable_reuse_port": {"value": False},
     }

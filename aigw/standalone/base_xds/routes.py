@@ -52,10 +52,18 @@ def _virtual_hosts(world: World, listener: gw.Listener) -> list[Fields]:
             {
                 "name": f"{world.listener_name(listener)}/{host.replace('.', '_')}",
                 "domains": [host],
+                "metadata": {
+                    "filter_metadata": {"envoy-gateway": pool.struct({"resources": [_described(world, listener)]})}
+                },
                 "routes": [route for _, route in entries],
             }
         )
     return hosts
+
+
+def _described(world: World, listener: gw.Listener) -> dict[str, Any]:
+    gateway = world.gateway.metadata
+    return {"kind": "Gateway", "namespace": gateway.namespace, "name": gateway.name, "sectionName": listener.name}
 
 
 def _precedence(match: gw.HTTPRouteMatch) -> tuple[int, int, int, int]:
