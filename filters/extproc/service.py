@@ -127,9 +127,11 @@ class _Process:
         try:
             replies = await answer
         except OSError:
+            self._task = None
             self._stream.send(_OWNER_GONE)
             self._stream.finish(reason="error")
             return
+        self._task = None  # what follows may close the stream, and must not cancel us
         for reply in replies:
             self._stream.send(reply)
         self._stream.resume()

@@ -8,12 +8,13 @@ Back-pressure, all by HTTP/2 windows, because to stop reading the socket would a
 * a stream with more than STREAM_QUEUE bytes that its peer does not take, or one whose call asked for a pause, is not
   served: its data is held and its window not given back;
 * the same for all streams while the connection has more than CONNECTION_QUEUE bytes queued;
-* so a peer can make us hold CONNECTION_WINDOW of its own bytes, that queue, and one reply per stream, never more;
+* so a peer can make us hold CONNECTION_WINDOW of its own bytes, or the replies to them, beside that queue, never more;
 * only when the socket itself takes no bytes (the peer does not read at all), reading stops too.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -93,7 +94,7 @@ class Stream:
         self._reader = grpc.MessageReader(gzip=gzip)
         self._call: Call | None = None
         self._answered = False
-        self._held: list[bytes] = []
+        self._held: deque[bytes] = deque()
         self._held_end = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -150,7 +151,7 @@ class Stream:
     def serve_held(self) -> None:
         """Goes on with what was held back, if nothing is in the way any more."""
         while self._held and not (self.paused or self.blocked or self._connection.full) and self.open:
-            data = self._held.pop(0)
+            data = self._held.popleft()
             self._connection.http.acknowledge(self.id, len(data))
             self._take(data, end=self._held_end and not self._held)
         if not self._held and not self.paused and self.open:

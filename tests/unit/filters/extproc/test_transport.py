@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from filters.extproc import transport
+from filters.extproc import http2, transport
 from filters.extproc.exchange import CloseReason
 from filters.extproc.service import (
     HEALTH_CHECK_PATH,
@@ -264,6 +264,29 @@ def test_garbage_closes_only_its_connection() -> None:
     world = World()
     world.pair.server.data_received(b"GET / HTTP/1.1\r\n\r\n" * 10)
     assert world.pair.transport.closed
+
+
+def test_frames_of_unknown_kinds_are_stepped_over() -> None:
+    world = World()
+    stream = world.process()
+    world.pair.send(stream, request_headers())
+    sent = world.pair.client.data_to_send()
+    world.pair.server.data_received(b"\0\0\3\xee\xff\0\0\0\1abc" + sent + b"\0\0\0\x42\0\0\0\0\0")
+    world.pair.pump()
+    assert len(world.pair.answers[stream].messages) == 1
+
+
+def test_a_stream_beyond_the_limit_is_refused_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(http2._SETTINGS, 3, 2)
+    world = World()
+    # Three at once, before the client has heard of the limit.
+    streams = [world.process() for _ in range(3)]
+    for stream in streams:
+        world.pair.send(stream, request_headers())
+    world.pair.pump()
+    assert len(world.pair.answers[streams[0]].messages) == 1
+    assert not world.pair.transport.closed
+    assert world.pair.server.streams == 2
 
 
 def test_a_client_that_opens_no_window_makes_us_hold_little() -> None:
