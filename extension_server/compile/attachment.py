@@ -43,6 +43,29 @@ def configuration_names(gateway: Gateway) -> dict[str, str]:
     return names
 
 
+def conflicts(gateway: Gateway) -> tuple[tuple[int, str], ...]:
+    """(index of a listener, why it cannot be served beside an earlier one)."""
+    found = []
+    served: list[Listener] = []
+    for index, listener in enumerate(gateway.spec.listeners):
+        why = next(filter(None, (_conflict(listener, other) for other in served)), None)
+        if why is None:
+            served.append(listener)
+        else:
+            found.append((index, why))
+    return tuple(found)
+
+
+def _conflict(listener: Listener, other: Listener) -> str | None:
+    if other.port != listener.port:
+        return None
+    if other.protocol != listener.protocol:
+        return f"port {listener.port} is taken by listener {other.name} of protocol {other.protocol}"
+    if other.hostname == listener.hostname:
+        return f"listener {other.name} has the same port and hostname; give each its own"
+    return None
+
+
 def refers_to(reference: ParentReference, namespace: str, gateway: Gateway) -> bool:
     """`reference` stands in a route of `namespace`."""
     return (
@@ -75,14 +98,22 @@ def attach(
             if refusal := _refusal(listener, namespace, gateway):
                 why = refusal
                 continue
-            shared = hostnames.intersect(listener.hostname or hostnames.ANY, hosts)
-            if not shared:
+            if not hostnames.intersect(listener.hostname or hostnames.ANY, hosts):
                 why = f"listener {listener.name} takes host {listener.hostname}, none of the route's hostnames"
-            found += (Place(names[listener.name], host) for host in shared if not _taken(gateway, listener, host))
+            found += (Place(names[listener.name], host) for host in hosts_on(gateway, listener, hosts))
         places.update(dict.fromkeys(found))
         if not found:
             refused.append((index, why))
     return Attachment(tuple(places), tuple(refused))
+
+
+def hosts_on(gateway: Gateway, listener: Listener, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Hosts that a route with these hostnames serves on one listener, without those that belong to another one.
+
+    Every host is served by one listener of a port, so one RouteConfiguration never has a domain twice.
+    """
+    shared = hostnames.intersect(listener.hostname or hostnames.ANY, hosts)
+    return tuple(host for host in shared if not _taken(gateway, listener, host))
 
 
 def _refusal(listener: Listener, namespace: str, gateway: Gateway) -> str:

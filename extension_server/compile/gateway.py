@@ -59,6 +59,9 @@ def compile_gateway(
     if found is None:
         raise LookupError(f"{gateway} not found")
     common, findings = _common_costs(resources, found)
+    conflicts = (
+        _error(found, f"spec.listeners[{index}]", "Conflicted", why) for index, why in attachment.conflicts(found)
+    )
     resolver = BackendResolver(
         resources=resources, policies=policies_by_target(resources), aws_environment=aws_environment
     )
@@ -85,7 +88,7 @@ def compile_gateway(
         filter_config=filter_config,
         document=document,
         config_hash=config.content_hash(document),
-        findings=sorted_findings((*findings, *(finding for part in parts for finding in part.findings))),
+        findings=sorted_findings((*findings, *conflicts, *(finding for part in parts for finding in part.findings))),
     )
 
 

@@ -87,7 +87,8 @@ class RuleCompiler:
         ranks: dict[int, int],
         findings: tuple[Finding, ...],
     ) -> RulePart:
-        choice = plans.choose([each.backend for each in usable], user_filters=self.user_filters)
+        matched = {header.name.lower() for match in rule.matches for header in match.headers}
+        choice = plans.choose([each.backend for each in usable], user_filters=self.user_filters, matched=matched)
         preferred = tuple(sorted(usable, key=lambda each: (ranks[each.priority], each.ref)))
         backends = tuple(each.backend for each in (preferred[:1] if choice.plan == "single" else usable))
         name = f"{self.route.namespace}/{self.route.name}"

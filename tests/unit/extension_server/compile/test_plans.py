@@ -57,3 +57,20 @@ def test_the_plan_follows_from_what_the_backends_differ_in(backends: list[Backen
 
 def test_a_user_filter_after_ours_never_sees_a_credential() -> None:
     assert choose([PLAIN], user_filters=True).plan == "attempt"
+
+
+@pytest.mark.parametrize(
+    ("matched", "changed"),
+    [
+        (("x-tenant",), ""),
+        (("x-removed", "x-tenant"), "x-removed"),
+        (("x-set",), "x-set"),
+        (("authorization", "anthropic-beta"), "anthropic-beta, authorization"),
+    ],
+)
+def test_a_match_on_a_header_that_the_backend_changes_needs_attempts(matched: tuple[str, ...], changed: str) -> None:
+    mutation = HeaderMutation(set=(("x-set", "1"),), remove=("x-removed",))
+    choice = choose([other(header_mutation=mutation)], user_filters=False, matched=matched)
+    assert choice.plan == ("attempt" if changed else "single")
+    if changed:
+        assert choice.reason == f"A match reads what the request to the backend changes: {changed}."
