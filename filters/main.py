@@ -5,7 +5,6 @@ Reads the arguments and wires the parts by hand; everything else is in `filters.
 """
 
 import argparse
-import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import uvloop
 from filters.endpoints import registry as endpoint_registry
 from filters.extproc.program import AiFilters
 from filters.process import logs, supervisor, worker
+from filters.process.tokens import Tokens
 from filters.process.worker import Options
 from filters.providers import registry as provider_registry
 from filters.runtime.clock import Clock
@@ -77,7 +77,7 @@ def _program(options: Options) -> worker.Program:
         providers=provider_registry.load(),
         endpoints=endpoint_registry.load(),
         clock=Clock(wall=time.time, monotonic=time.monotonic),
-        new_token=lambda: secrets.token_hex(12),
+        new_token=Tokens(),
         worker=options.worker,
     )
 

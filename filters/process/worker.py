@@ -118,7 +118,8 @@ class _Worker:
         document = Path(path).read_bytes()  # noqa: ASYNC240  a local file, once per change
         self.loaded = self._program.load(document)
         self._health.serving = True
-        # What lives now lives long: the collector need not look at it again.
+        # What lives now lives long: the collector need not look at it again. What the last load froze may be dead.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
