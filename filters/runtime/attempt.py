@@ -33,6 +33,10 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """unique, URL-safe"""
 
+    def __repr__(self) -> str:
+        # The body is what a person wrote.
+        return f"ClientRequest({self.id})"
+
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     backend: ReadyBackend
@@ -46,6 +50,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...]
     touched: frozenset[str]
     """names of all headers that this attempt or an earlier one of the same request changed"""
+
+    def __repr__(self) -> str:
+        # The headers hold the credential.
+        return f"Attempt({self.backend.config.name})"
 
 
 def prepare(

@@ -138,6 +138,22 @@ def _of_type(node: object, kind: str) -> Iterator[dict[str, Any]]:
             yield from _of_type(value, kind)
 
 
+def _matched_and_changed() -> files.Document:
+    """A route whose match reads headers that do not reach the provider as they came."""
+    headers = [
+        {"name": "x-ai-eg-model", "value": "tenant"},
+        {"name": "x-tenant", "value": "a"},
+        {"name": "authorization", "type": "RegularExpression", "value": "Bearer .*"},
+    ]
+    refs = [{"name": "one", "headerMutation": {"remove": ["x-tenant"]}}]
+    return files.object_(
+        f"{files.GROUP}/v1beta1",
+        "AIGatewayRoute",
+        "tenants",
+        {"parentRefs": [{"name": "aigw"}], "rules": [{"matches": [{"headers": headers}], "backendRefs": refs}]},
+    )
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """`single` is served by one provider, `attempt` by two of different schemas, in order."""
@@ -155,6 +171,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                     "attempt": [{"name": "one", "priority": 0}, {"name": "two", "priority": 1}],
                 }
             ),
+            _matched_and_changed(),
             files.retry(),
         )
         with (
@@ -228,6 +245,13 @@ def test_rule_3_nothing_of_the_first_attempt_reaches_the_second_provider(world: 
         internal = [name for name in request.headers if name.startswith("x-ai-eg-")]
         assert internal in ([], ["x-ai-eg-model"])
     assert "key-one" not in str(second.headers)
+
+
+def test_rule_3_a_match_may_read_a_header_that_the_provider_does_not_get(world: World) -> None:
+    assert world.ask("tenant", headers={"x-tenant": "a", "authorization": "Bearer client"}).status_code == 200
+    (request,) = world.one.seen
+    assert "x-tenant" not in request.headers
+    assert request.headers["authorization"] == "Bearer key-one"
 
 
 def test_rule_3_a_client_cannot_choose_its_rule(world: World) -> None:
