@@ -1,7 +1,8 @@
 """Plan `attempt`: the upstream-level ext_proc filter, which translates anew for the host that Envoy chose.
 
 Request headers only, on a cluster of its own. The exchange that it belongs to is found by the dynamic metadata that the
-listener level set (docs/adr/0005). Its answer replaces the body while headers are still open, for which Envoy drops
+listener level set (docs/adr/0005): upstream filters see the downstream request's dynamic metadata, and Envoy 1.38.3
+forwards it from there (tests/standalone, failover). Its answer replaces the body while headers are still open, for which Envoy drops
 content-length; a header mutation right after it restores the length from metadata, lest every provider get a chunked
 body.
 """

@@ -48,6 +48,8 @@ _CONFIGURATION: Final = {
         "response_trailer_mode": "SKIP",
     },
     "message_timeout": pool.duration(processor.MESSAGE_TIMEOUT),
+    # Not with send_body_without_waiting_for_header_response: Envoy 1.38 ignores mode overrides then, and every answer
+    # would go to the client untranslated.
     "allow_mode_override": True,
     "mutation_rules": processor.MUTATION_RULES,
 }
