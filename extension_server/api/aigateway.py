@@ -58,8 +58,8 @@ class HTTPHeader(Model):
 
 
 class HTTPHeaderMutation(Model):
-    set: Annotated[tuple[HTTPHeader, ...], ListKey("name"), Field(max_length=16)] = ()
-    remove: Annotated[tuple[str, ...], ListKey(), Field(max_length=16)] = ()
+    set: Annotated[tuple[HTTPHeader, ...], Field(max_length=16), ListKey("name")] = ()
+    remove: Annotated[tuple[str, ...], Field(max_length=16), ListKey()] = ()
 
 
 class HTTPBodyField(Model):
@@ -68,8 +68,8 @@ class HTTPBodyField(Model):
 
 
 class HTTPBodyMutation(Model):
-    set: Annotated[tuple[HTTPBodyField, ...], ListKey("path"), Field(max_length=16)] = ()
-    remove: Annotated[tuple[str, ...], ListKey(), Field(max_length=16)] = ()
+    set: Annotated[tuple[HTTPBodyField, ...], Field(max_length=16), ListKey("path")] = ()
+    remove: Annotated[tuple[str, ...], Field(max_length=16), ListKey()] = ()
 
 
 class LLMRequestCost(Model):
@@ -110,7 +110,7 @@ class AIGatewayRouteBackendRef(Model):
 
 
 class AIGatewayRouteMatch(Model):
-    headers: Annotated[tuple[HTTPHeaderMatch, ...], ListKey("name"), Field(max_length=16)] = ()
+    headers: Annotated[tuple[HTTPHeaderMatch, ...], Field(max_length=16), ListKey("name")] = ()
 
 
 def _refs_of_one_sort(rule: "AIGatewayRouteRule") -> bool:
@@ -181,9 +181,9 @@ UNIQUE_RULE_NAMES: Final = Rule(
 
 
 class AIGatewayRouteSpec(Model):
-    parent_refs: Annotated[tuple[ParentReference, ...], ONLY_GATEWAYS, Field(max_length=16)] = ()
+    parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=16), ONLY_GATEWAYS] = ()
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
-    rules: Annotated[tuple[AIGatewayRouteRule, ...], UNIQUE_RULE_NAMES, Field(max_length=15)]
+    rules: Annotated[tuple[AIGatewayRouteRule, ...], Field(max_length=15), UNIQUE_RULE_NAMES]
     llm_request_costs: Annotated[tuple[LLMRequestCost, ...], Field(max_length=36)] = ()
 
 
@@ -382,7 +382,7 @@ class SecurityPolicySpec(Model):
     """What both versions share; each adds its `gcp_credentials`."""
 
     type: Literal["APIKey", "AWSCredentials", "AzureAPIKey", "AzureCredentials", "GCPCredentials", "AnthropicAPIKey"]
-    target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], ONLY_BACKENDS, Field(max_length=16)] = ()
+    target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], Field(max_length=16), ONLY_BACKENDS] = ()
     api_key: APIKeySource | None = None
     azure_api_key: APIKeySource | None = Field(default=None, alias="azureAPIKey")
     anthropic_api_key: APIKeySource | None = Field(default=None, alias="anthropicAPIKey")

@@ -177,7 +177,7 @@ class Infrastructure(Model):
 
 class GatewaySpec(Model):
     gateway_class_name: ObjectName
-    listeners: Annotated[tuple[Listener, ...], ListKey("name"), Field(min_length=1, max_length=64)]
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64), ListKey("name")]
     infrastructure: Infrastructure | None = None
 
 
@@ -197,7 +197,7 @@ class HTTPPathMatch(Model):
 
 class HTTPRouteMatch(Model):
     path: HTTPPathMatch = HTTPPathMatch()
-    headers: Annotated[tuple[HTTPHeaderMatch, ...], ListKey("name"), Field(max_length=16)] = ()
+    headers: Annotated[tuple[HTTPHeaderMatch, ...], Field(max_length=16), ListKey("name")] = ()
 
 
 class HTTPRouteFilterReference(Model):

@@ -12,11 +12,18 @@ from cel_expr_python.ext import ext_strings
 from pydantic import BaseModel
 
 from extension_server.api import aigateway, kinds
-from extension_server.api.base import InvalidObject, Model, Rule, parse
+from extension_server.api.base import InvalidObject, Model, Object, Rule, parse
 
 HERE = Path(__file__).parent
 VERDICTS = yaml.safe_load((HERE / "verdicts.yaml").read_text())
 OIDC = yaml.safe_load((HERE / "oidc.yaml").read_text())
+OURS = (
+    aigateway.AIGatewayRoute,
+    aigateway.AIServiceBackend,
+    aigateway.BackendSecurityPolicy,
+    aigateway.BackendSecurityPolicyV1alpha1,
+    aigateway.GatewayConfig,
+)
 
 
 def merged(base: Any, change: Any) -> Any:
@@ -114,12 +121,18 @@ def test_each_rule_says_the_same_in_python_and_in_cel(monkeypatch: pytest.Monkey
         verdict(parameters.values[0])
     assert differences == []
     seen: set[type[BaseModel]] = set()
-    ours = (
-        aigateway.AIGatewayRoute,
-        aigateway.AIServiceBackend,
-        aigateway.BackendSecurityPolicy,
-        aigateway.BackendSecurityPolicyV1alpha1,
-        aigateway.GatewayConfig,
-    )
-    expected = {rule.id for model in ours for rule in rules(model, seen)}
+    expected = {rule.id for model in OURS for rule in rules(model, seen)}
     assert outcomes == {rule: {True, False} for rule in expected}
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_each_kind_has_a_json_schema_to_make_its_crd_from(model: type[Object]) -> None:
+    schema = model.model_json_schema()
+    assert set(schema["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+    assert schema["required"] == ["metadata"]
+
+
+def test_limits_of_lists_show_as_limits_of_lists() -> None:
+    schema = aigateway.AIGatewayRouteSpec.model_json_schema()["properties"]
+    limits = {name: schema[name].get("maxItems") for name in schema}
+    assert limits == {"parentRefs": 16, "hostnames": 16, "rules": 15, "llmRequestCosts": 36}
