@@ -3,12 +3,16 @@
 Format: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
+import struct
 import zlib
 from enum import IntEnum
 from typing import Final
 from urllib.parse import quote
 
 PREFIX: Final = 5
+_pack: Final = struct.Struct(">BI").pack
+_unpack: Final = struct.Struct(">BI").unpack_from
+"""compressed flag, length"""
 MAX_MESSAGE: Final = 128 * 1024 * 1024
 """A message holds one body, or one chunk of it; listeners usually buffer up to 50 MiB."""
 
@@ -38,7 +42,7 @@ class GrpcError(Exception):
 
 def frame(message: bytes) -> bytes:
     """One message, ready for the stream, not compressed."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+    return _pack(0, len(message)) + message
 
 
 class MessageReader:
@@ -57,9 +61,10 @@ class MessageReader:
 
     def whole(self, data: bytes) -> bytes | None:
         """The message, if nothing is held and `data` is exactly one: the case of nearly every message."""
-        if self._buffer or len(data) < PREFIX or data[0] or len(data) - PREFIX != int.from_bytes(data[1:PREFIX], "big"):
+        if self._buffer or len(data) < PREFIX:
             return None
-        return data[PREFIX:]
+        compressed, length = _unpack(data)
+        return None if compressed or len(data) - PREFIX != length else data[PREFIX:]
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -73,13 +78,12 @@ class MessageReader:
         buffer = self._buffer
         if len(buffer) < PREFIX:
             return None
-        length = int.from_bytes(buffer[1:PREFIX], "big")
+        compressed, length = _unpack(buffer)
         if length > MAX_MESSAGE:
             raise GrpcError(Status.RESOURCE_EXHAUSTED, f"a message of {length} bytes; {MAX_MESSAGE} are allowed")
         end = PREFIX + length
         if len(buffer) < end:
             return None
-        compressed = buffer[0]
         message = bytes(memoryview(buffer)[PREFIX:end])
         del buffer[:end]
         return self._inflate(message, compressed) if compressed else message
