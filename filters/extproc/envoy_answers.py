@@ -16,7 +16,7 @@ MAX_TEXT: Final = 512
 _EVIDENCE: Final = ("date", "server", "x-envoy-upstream-service-time")
 
 # status → (type, code, sentence)
-_BY_STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
+BY_STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
     400: ("BadRequest", "bad_request", "the request is not acceptable"),
     401: ("Unauthorized", "unauthorized", "the gateway asks for a credential"),
     403: ("Forbidden", "forbidden", "the gateway's policy does not allow this request"),
@@ -29,9 +29,9 @@ _BY_STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
     503: ("ServiceUnavailable", "upstream_unavailable", "the provider cannot be reached"),
     504: ("GatewayTimeout", "upstream_timeout", "the provider did not answer in time"),
 }
-_OTHER: Final = ("UpstreamError", "proxy_answer", "Envoy answered in the provider's place")
+OTHER: Final = ("UpstreamError", "proxy_answer", "Envoy answered in the provider's place")
 
-_BY_TEXT: Final = (
+BY_TEXT: Final = (
     ("no healthy upstream", "no_healthy_upstream"),
     ("upstream connect error", "upstream_connect_error"),
     ("upstream request timeout", "upstream_timeout"),
@@ -60,7 +60,7 @@ def is_envoys(body: bytes) -> bool:
 
 def error_of(status: int, body: bytes) -> ProxyAnswer:
     """The answer as an error. Envoy's text is part of the message: it holds reasons, never what a person sent."""
-    type_, code, sentence = _BY_STATUS.get(status, _OTHER)
+    type_, code, sentence = BY_STATUS.get(status, OTHER)
     text = _text(body)
     return ProxyAnswer(
         f"{sentence}: {text}" if text else sentence, code=_named(text) or code, type=type_, status=status
@@ -72,4 +72,4 @@ def _text(body: bytes) -> str:
 
 
 def _named(text: str) -> str:
-    return next((code for start, code in _BY_TEXT if text.startswith(start)), "")
+    return next((code for start, code in BY_TEXT if text.startswith(start)), "")
