@@ -9,9 +9,9 @@ from filters.contract.config import FilterConfig
 from filters.runtime.errors import ConfigError
 from filters.runtime.snapshot import Snapshot
 
-KEPT: Final = 8
-"""Envoy drains the requests of an old route table within minutes; a table is replaced at most every second or so only
-while somebody types. Eight configurations of 2,000 rules take about 30 MiB."""
+KEPT: Final = 4
+"""A hash is asked for when a request begins, by an Envoy whose route table is at most seconds behind; the request then
+keeps its snapshot itself. One configuration of 2,000 rules takes 8 MiB and is built in 0.15 s."""
 
 Build = Callable[[FilterConfig, str], Snapshot]
 
