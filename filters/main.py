@@ -14,7 +14,7 @@ import uvloop
 
 from filters.endpoints import registry as endpoint_registry
 from filters.extproc.program import AiFilters
-from filters.process import logs, supervisor, worker
+from filters.process import control, logs, supervisor, worker
 from filters.process.tokens import Tokens
 from filters.process.worker import Options
 from filters.providers import registry as provider_registry
@@ -63,6 +63,9 @@ def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program]
         drain_seconds=arguments.drain_seconds,
         controlled=not arguments.no_control,
     )
+    if options.controlled and not control.is_steered():
+        sys.stderr.write("filters.main: stdin is no pipe that a parent could steer by; give --no-control\n")
+        return 2
     log_format = cast("logs.LogFormat", arguments.log_format)
     if arguments.workers > 1 and arguments.worker is None:
         logs.set_up(arguments.log_level, log_format, "filter")

@@ -8,6 +8,8 @@ ends when stdin does, so that it does not outlive its parent.
 
 import asyncio
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -56,15 +58,32 @@ async def load_and_say(load: Load, path: str) -> bool:
     return True
 
 
+def is_steered() -> bool:
+    """Whether stdin is something that a parent can steer by: a pipe or a socket. Others make the event loop abort."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):  # closed
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
 async def follow(load: Load) -> None:
-    """Obeys stdin until it ends."""
+    """Obeys stdin until it ends (or sends a line beyond LINE_LIMIT)."""
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
+    while line := await _line(reader):
         try:
             command = _command(line)
         except jsonlib.JsonError as exc:
             say(Loaded(error=f"control: {exc}"))
             continue
         await load_and_say(load, command.load)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:
+        say(Loaded(error=f"control: a line of more than {LINE_LIMIT} bytes"))
+        return b""

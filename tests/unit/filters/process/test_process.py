@@ -105,6 +105,27 @@ def test_unreadable_commands_are_answered() -> None:
         assert "control" in filter_.answer().error
 
 
+def test_stdin_that_is_no_pipe_is_an_error_unless_control_is_off(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "filters.main", "--socket", str(tmp_path / "s")]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--no-control" in done.stderr
+    command.append("--no-control")
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b'{"ready":true}\n'
+        process.terminate()
+        assert process.wait(LIMIT) == 0
+
+
+def test_a_control_line_without_end_ends_the_process() -> None:
+    with running_filter() as filter_:
+        assert filter_.process.stdin is not None
+        filter_.process.stdin.write(b"x" * 200_000)
+        assert "bytes" in filter_.answer().error
+        assert filter_.process.wait(LIMIT) == 0
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_end_of_stdin_ends_the_process_and_its_workers(workers: str) -> None:
     with running_filter("--workers", workers) as filter_:
