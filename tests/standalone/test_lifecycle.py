@@ -1,15 +1,17 @@
 """Starting, stopping, dying: what a person sees, and that nothing is left behind."""
 
+import asyncio
 import os
 import signal
 import socket
 import tempfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.standalone import files
-from tests.standalone.gateway import Gateway, refused, running, wait_until
+from tests.standalone.gateway import LIMIT, refused, running, wait_until
 
 pytestmark = pytest.mark.envoy
 
@@ -117,5 +119,38 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert message == f"aigw: {tmp_path / 'nowhere.yaml'}: cannot be read: No such file or directory\n"
 
 
-def admin_socket(gateway: Gateway) -> Path:
-    return next(gateway.runtime.glob("*/envoy.sock"))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_requests_survive_a_restart_of_the_filter(tmp_path: Path, number: signal.Signals) -> None:
+    """Asked to stop, it fails none; killed, it can only fail those that it held."""
+    clients = 8
+    answers: list[int] = []
+    done, new = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        while not done.is_set():
+            body = {"model": "demo-failover", "messages": [{"role": "user", "content": "x"}]}
+            answers.append((await client.post("/v1/chat/completions", json=body)).status_code)
+            new.release()
+
+    async def answered(count: int) -> None:
+        async with asyncio.timeout(LIMIT):
+            for _ in range(count):
+                await new.acquire()
+
+    with running(tmp_path / "run") as gateway:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=LIMIT, trust_env=False) as client:
+            load = [asyncio.create_task(ask(client)) for _ in range(clients)]
+            await answered(5 * clients)
+            os.kill(gateway.child("filters.main"), number)
+            await answered(20 * clients)
+            done.set()
+            await asyncio.gather(*load)
+    failed = [status for status in answers if status != 200]
+    assert len(failed) <= (0 if number is signal.SIGTERM else clients)
+
+
+def test_several_workers_serve_attempts_that_another_one_began(tmp_path: Path) -> None:
+    with running(tmp_path / "run", None, "--workers", "2") as gateway:
+        for _ in range(20):
+            answer = gateway.chat("demo-failover")
+            assert answer.status_code == 200, answer.text

@@ -12,6 +12,7 @@ from conformance.upstream.http_server import Request, Response, serve
 from filters.contract import jsonlib
 from tests.standalone import files
 from tests.standalone.gateway import Gateway, running
+from tests.support.envoy import free_port
 
 pytestmark = pytest.mark.envoy
 
@@ -135,4 +136,15 @@ async def test_what_only_envoy_refuses_keeps_the_last_good_configuration(tmp_pat
         loop = asyncio.get_running_loop()
         save(gateway, good.replace("name: x-ai-eg-model", regex))
         await loop.run_in_executor(None, gateway.wait_for, "not applied")
+        assert (await loop.run_in_executor(None, gateway.chat, "m")).status_code == 200
+
+
+async def test_a_listener_moves_to_another_port(tmp_path: Path, ports: dict[str, int]) -> None:
+    good = one_backend("OpenAI", ports["OpenAI"], "k")
+    with running(tmp_path / "run", good) as gateway:
+        loop = asyncio.get_running_loop()
+        port = free_port()
+        save(gateway, good.replace("PORT", str(port)))
+        await loop.run_in_executor(None, gateway.wait_for, ": applied after")
+        gateway.port = port
         assert (await loop.run_in_executor(None, gateway.chat, "m")).status_code == 200
