@@ -6,6 +6,7 @@ it with the files that are there. The Envoy runner sees more headers than a file
 """
 
 import json  # noqa: TID251  files for people: indented
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ _VOLATILE: Final = frozenset({"x-amz-date", "date", "x-request-id", "x-amz-conte
 _SIGNATURE: Final = "AWS4-HMAC-SHA256 "
 _VARYING: Final = re.compile(rf"{REQUEST_ID}|{CREATED}")
 _WILDCARD: Final = {REQUEST_ID: r"[A-Za-z0-9._-]+", str(CREATED): r"\d+"}
+
+_LONG: Final = 160
+_CONTEXT: Final = 40
+"""characters of a long text shown before the first difference"""
 
 HeaderMap = Mapping[str, str | None]
 """None: must be absent"""
@@ -205,7 +210,8 @@ def _text_differences(where: str, expected: str, seen: str) -> Iterator[str]:
     for number, (one, other) in enumerate(zip(theirs, ours, strict=False), 1):
         if not _pattern(one).fullmatch(other):
             line = f" line {number}" if len(theirs) > 1 else ""
-            yield f"{where}{line}: expected {_short(one)}, is {_short(other)}"
+            begin = max(0, len(os.path.commonprefix((one, other))) - _CONTEXT)
+            yield f"{where}{line}: expected {_short(one, begin)}, is {_short(other, begin)}"
             return
     yield f"{where}: expected {len(theirs)} lines, are {len(ours)}"
 
@@ -218,6 +224,9 @@ def _pattern(expected: str) -> re.Pattern[str]:
     return re.compile("".join((*pieces, re.escape(expected[position:]))), re.DOTALL)
 
 
-def _short(value: object) -> str:
+def _short(value: object, begin: int = 0) -> str:
+    """`value` as JSON, cut to what fits a line; of a long text, the part from `begin`."""
+    if isinstance(value, str) and begin and len(value) > _LONG:
+        value = f"…{value[begin:]}"
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 160 else f"{text[:157]}…"
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}…"
