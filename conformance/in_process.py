@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from conformance.case import GENERATED, Case, CaseError, Plan
-from conformance.observation import Observation, files
+from conformance.observation import Observation, common_length, files
 from conformance.stand_in import StandIn
 
 RANDOM_RUNS: Final = 8
@@ -81,12 +81,5 @@ def _where(whole: Observation, seen: Observation) -> str:
         return f"counted {seen.accounting}, at first {whole.accounting}"
     if whole.response.status != seen.response.status or whole.response.headers != seen.response.headers:
         return f"the client got {seen.response.status} {seen.response.headers}"
-    common = _common_prefix(whole.response.body, seen.response.body)
+    common = common_length(whole.response.body, seen.response.body)
     return f"the client's body differs from byte {common}: {seen.response.body[common : common + 80]!r}"
-
-
-def _common_prefix(one: bytes, other: bytes) -> int:
-    for position, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return position
-    return min(len(one), len(other))

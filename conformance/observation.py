@@ -6,9 +6,8 @@ it with the files that are there. The Envoy runner sees more headers than a file
 """
 
 import json  # noqa: TID251  files for people: indented
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,6 +112,14 @@ def differences(case: Case, observation: Observation) -> list[str]:
     return found
 
 
+def common_length(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many members both have in common before they part."""
+    for position, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return position
+    return min(len(one), len(other))
+
+
 def _load(name: str, text: bytes, case: Case) -> Any:
     try:
         return json.loads(text)
@@ -210,7 +217,7 @@ def _text_differences(where: str, expected: str, seen: str) -> Iterator[str]:
     for number, (one, other) in enumerate(zip(theirs, ours, strict=False), 1):
         if not _pattern(one).fullmatch(other):
             line = f" line {number}" if len(theirs) > 1 else ""
-            begin = max(0, len(os.path.commonprefix((one, other))) - _CONTEXT)
+            begin = max(0, common_length(one, other) - _CONTEXT)
             yield f"{where}{line}: expected {_short(one, begin)}, is {_short(other, begin)}"
             return
     yield f"{where}: expected {len(theirs)} lines, are {len(ours)}"
