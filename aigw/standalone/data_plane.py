@@ -63,6 +63,7 @@ class DataPlane:
             workers=settings.workers,
         )
         self.envoy = Envoy(directories, self._files, access_log)
+        self._changing = asyncio.Lock()
         self._retirements: set[asyncio.Task[None]] = set()
 
     @property
@@ -90,16 +91,22 @@ class DataPlane:
 
         Raises NotServable, FilterError or EnvoyError; the earlier configuration then runs on.
         """
+        async with self._changing:
+            await self._apply(snapshot, compiled)
+
+    async def _apply(self, snapshot: Snapshot, compiled: Compiled) -> None:
         resources, secret_files = self._xds(snapshot, compiled)
         for name, text in secret_files.content.items():
             write_private(self._directories.runtime / name, text.reveal().encode())
         document = self._directories.runtime / f"filter-{compiled.config_hash}.json"
         write_private(document, compiled.document)
         await self.filter.load(document)
+        before = self._generations.copy()
         retired = self._generations.prepare(resources)
         try:
             await self._to_envoy(list(self._generations.alive.values()), resources)
         except EnvoyError:
+            self._generations = before
             if self._good is not None:
                 with contextlib.suppress(EnvoyError):
                     await self._to_envoy(self._good.clusters, self._good)
@@ -131,8 +138,9 @@ class DataPlane:
 
     async def _retire(self, names: frozenset[str]) -> None:
         await asyncio.sleep(RETIRE_AFTER)
-        self._generations.settle(names)
-        self._files.write_clusters(list(self._generations.alive.values()))
+        async with self._changing:
+            self._generations.settle(names)
+            self._files.write_clusters(list(self._generations.alive.values()))
 
     def _remove_old_documents(self, newest: Path) -> None:
         """They hold credentials; the filter has read them."""

@@ -216,7 +216,8 @@ class Envoy:
                 reason, self._rejection = self._rejection, ""
                 raise EnvoyError(f"Envoy refused the configuration: {reason}")
         except TimeoutError:
-            raise EnvoyError(f"Envoy did not apply the configuration within {APPLY_LIMIT:.0f} s") from None
+            message = f"Envoy did not apply the configuration within {APPLY_LIMIT:.0f} s; do all host names resolve?"
+            raise EnvoyError(message) from None
 
     async def _stats(self) -> dict[str, str]:
         """Numbers and texts about configuration. An Envoy that has not opened its admin socket yet has none."""

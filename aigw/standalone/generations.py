@@ -53,6 +53,10 @@ class Generations:
                 _rename(route, renamed)
         return before - frozenset(renamed.values())
 
+    def copy(self) -> "Generations":
+        """To go back to when Envoy refuses what `prepare` made."""
+        return Generations(dict(self.alive), dict(self._current), dict(self._content))
+
     def settle(self, retired: frozenset[str]) -> None:
         """Drops clusters that `prepare` found out of use, unless a later configuration uses them again."""
         used = set(self._current.values())
