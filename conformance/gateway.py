@@ -42,8 +42,8 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     def output(self) -> str:
-        """The end of what it has printed."""
-        return self._output.read_text(errors="replace")[-4000:]
+        """The end of what it has printed; nothing once it was stopped."""
+        return self._output.read_text(errors="replace")[-4000:] if self._output.is_file() else ""
 
     def check(self) -> None:
         """Raises GatewayFailed when it has ended."""

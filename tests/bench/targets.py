@@ -48,10 +48,12 @@ def _unary(results: Mapping[str, Result]) -> Iterator[Check]:
         ("anthropic", SUM_TRANSLATED, FILTER_TRANSLATED),
         ("bedrock", SUM_TRANSLATED, FILTER_TRANSLATED),
     ):
-        result = results.get(f"unary/{kind}/6KB/32c")
-        if result is not None and result.ratio is not None:
-            yield Check(f"{kind}, 6 KB, 32 connections: CPU, × bare Envoy", ratio, result.ratio)
-            yield Check(f"{kind}, 6 KB, 32 connections: filter, µs per request", filter_, result.filter_us)
+        for group, pace in (("unary", ""), ("paced", ", same pace")):
+            result = results.get(f"{group}/{kind}/6KB/32c")
+            if result is not None and result.ratio is not None:
+                what = f"{kind}, 6 KB, 32 connections{pace}"
+                yield Check(f"{what}: CPU, × bare Envoy", ratio, result.ratio)
+                yield Check(f"{what}: filter, µs per request", filter_, result.filter_us)
 
 
 def _chunks(results: Mapping[str, Result]) -> Iterator[Check]:

@@ -1,0 +1,62 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conformance.case import Plan, load
+from conformance.resources import CASE_HEADER, Run, document
+from tests.unit.conformance.test_case import CASE, PROVIDER, folder
+
+
+def documents(root: Path, plan: Plan, case: str = CASE, provider: str = PROVIDER) -> dict[tuple[str, str], Any]:
+    """(kind, name) → object"""
+    run = Run(case=load(folder(root, case, provider), root), plan=plan, number=7, port=1234)
+    text = document([run], port=10080, access_log="/tmp/access.log")
+    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(text)}
+
+
+@pytest.mark.parametrize("plan", ["single", "attempt"])
+def test_a_rule_is_served_by_its_plan(tmp_path: Path, plan: Plan) -> None:
+    found = documents(tmp_path, plan)
+    (rule,) = found["AIGatewayRoute", "run-7"]["spec"]["rules"]
+    assert rule["matches"] == [{"headers": [{"type": "Exact", "name": CASE_HEADER, "value": "run-7"}]}]
+    spare = [{"name": "run-7-spare", "priority": 1}] if plan == "attempt" else []
+    assert rule["backendRefs"] == [{"name": "run-7", "priority": 0}, *spare]
+    assert ("AIServiceBackend", "run-7-spare") in found or plan == "single"
+    assert found["Backend", "run-7"]["spec"]["endpoints"] == [{"ip": {"address": "127.0.0.1", "port": 1234}}]
+
+
+@pytest.mark.parametrize(
+    ("credential", "policy", "secret"),
+    [
+        ("{kind: header, name: authorization, value: Bearer k}", ("APIKey", "apiKey"), {"apiKey": "k"}),
+        ("{kind: header, name: x-api-key, value: k}", ("AnthropicAPIKey", "anthropicAPIKey"), {"apiKey": "k"}),
+        ("{kind: header, name: api-key, value: k}", ("AzureAPIKey", "azureAPIKey"), {"apiKey": "k"}),
+        (
+            "{kind: aws, region: r, access_key_id: a, secret_access_key: s, session_token: t}",
+            ("AWSCredentials", "awsCredentials"),
+            {
+                "credentials": "[default]\naws_access_key_id = a\naws_secret_access_key = s\naws_session_token = t\n",
+            },
+        ),
+    ],
+)
+def test_a_credential_becomes_a_policy_and_a_secret(
+    tmp_path: Path, credential: str, policy: tuple[str, str], secret: dict[str, str]
+) -> None:
+    provider = f"backend: {{schema: {{name: OpenAI}}, credential: {credential}}}"
+    found = documents(tmp_path, "single", provider=provider)
+    type_, member = policy
+    spec = found["BackendSecurityPolicy", "run-7"]["spec"]
+    assert (spec["type"], member in spec) == (type_, True)
+    assert found["Secret", "run-7"]["stringData"] == secret
+
+
+def test_override_and_mutations_are_written(tmp_path: Path) -> None:
+    case = CASE + "backend: {model_override: n, header_mutation: {set: {a: '1'}}, body_mutation: {remove: [b]}}\n"
+    found = documents(tmp_path, "single", case)
+    assert found["AIGatewayRoute", "run-7"]["spec"]["rules"][0]["backendRefs"][0]["modelNameOverride"] == "n"
+    spec = found["AIServiceBackend", "run-7"]["spec"]
+    assert spec["headerMutation"] == {"set": [{"name": "a", "value": "1"}]}
+    assert spec["bodyMutation"] == {"remove": ["b"]}
