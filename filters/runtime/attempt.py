@@ -26,9 +26,9 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     parsed: ParsedRequest
     headers: Headers
     body: bytes
-    """content-encoding removed"""
+    """content-encoding removed, JSON mended"""
     decoded: bool
-    """the body came compressed, so `body` is not what Envoy holds"""
+    """the body came compressed, or had to be mended, so `body` is not what Envoy holds"""
     created: int
     id: str
     """unique, URL-safe"""
@@ -179,8 +179,14 @@ _MAX_DROPPED: Final = 1024
 
 
 def dropped_header(dropped: tuple[str, ...]) -> str:
-    """Value of `x-aigw-dropped`: names only, in a length that every HTTP stack takes."""
+    """Value of `x-aigw-dropped`: names only, with characters and in a length that every HTTP stack takes.
+
+    Names can be a client's own words: a line break in one must not become a header that Envoy refuses.
+    """
     text = ", ".join(dropped)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join([letter if letter.isascii() and letter.isprintable() else "?" for letter in text])
     if len(text) <= _MAX_DROPPED:
         return text
-    return text[: text.rindex(", ", 0, _MAX_DROPPED)] + ", ..."
+    whole, _, cut = text[:_MAX_DROPPED].rpartition(", ")
+    return f"{whole or cut}, ..."
