@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from extension_server.api.base import (
     KIND_OR_EMPTY_PATTERN,
     Count,
+    DateTime,
     Duration,
     Group,
     HeaderName,
@@ -24,6 +25,7 @@ from extension_server.api.base import (
     Object,
     Rule,
     SectionName,
+    Unstated,
 )
 from extension_server.api.container import EnvVar, ResourceRequirements, SecurityContext, VolumeMount
 from extension_server.api.gateway import (
@@ -86,7 +88,7 @@ class AIGatewayRouteBackendRef(Model):
     namespace: Namespace | None = None
     group: Group | None = None
     kind: Annotated[str, Field(max_length=63, pattern=KIND_OR_EMPTY_PATTERN)] | None = None
-    model_name_override: str = ""
+    model_name_override: Annotated[str, Unstated()] = ""
     weight: Count = 1
     priority: Count = 0
     header_mutation: HTTPHeaderMutation | None = None
@@ -132,7 +134,7 @@ class AIGatewayRouteRule(Model):
     timeouts: HTTPRouteTimeouts | None = None
     stream_idle_timeout: Duration | None = None
     models_owned_by: str = "Envoy AI Gateway"
-    models_created_at: AwareDatetime | None = None
+    models_created_at: DateTime | None = None
 
     cel_rules = (
         Rule(

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from extension_server.api.base import (
+    Base64,
     BufferSize,
     Count,
     Duration,
     HttpStatus,
     Int32,
+    Int64,
     ListKey,
     Model,
     Percent,
@@ -24,7 +26,7 @@ from extension_server.api.base import (
 )
 from extension_server.api.envoy_gateway import Retry, Timeout
 
-UInt32 = Annotated[int, Field(ge=0, le=2**32 - 1)]
+UInt32 = Annotated[Int64, Field(ge=0, le=2**32 - 1)]
 
 
 # ---- circuitBreaker
@@ -67,7 +69,7 @@ class CircuitBreaker(Model):
 
 
 class Preconnect(Model):
-    per_endpoint_percent: Annotated[int, Field(ge=100, le=300)] | None = None
+    per_endpoint_percent: Annotated[Int32, Field(ge=100, le=300)] | None = None
     predictive_percent: Annotated[Int32, Field(ge=100)] | None = None
 
 
@@ -89,7 +91,7 @@ class DNS(Model):
 class HealthCheckPayload(Model):
     type: Literal["Text", "Binary"]
     text: str | None = None
-    binary: str | None = None
+    binary: Base64 | None = None
 
     cel_rules = (
         Rule(
@@ -210,7 +212,7 @@ class HTTP2Settings(Model):
     connection_keepalive: HTTP2ConnectionKeepalive | None = None
     initial_connection_window_size: BufferSize | None = None
     initial_stream_window_size: BufferSize | None = None
-    max_concurrent_streams: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_concurrent_streams: Annotated[Int32, Field(ge=1)] | None = None
     on_invalid_message: str | None = None
 
 
@@ -242,7 +244,7 @@ class ConsistentHash(Model):
     headers: tuple[HashHeader, ...] = ()
     cookie: HashCookie | None = None
     query_params: tuple[HashHeader, ...] = ()
-    table_size: Annotated[int, Field(ge=2, le=5000011)] = 65537
+    table_size: Annotated[Int64, Field(ge=2, le=5000011)] = 65537
 
     cel_rules = (
         _hash_rule(18, "Header", "header", "header"),
@@ -285,7 +287,7 @@ class ForceLocalZone(Model):
 
 class PreferLocalZone(Model):
     force: ForceLocalZone | None = None
-    min_endpoints_threshold: int | None = None
+    min_endpoints_threshold: Int64 | None = None
     percentage_enabled: Percent | None = None
 
 

@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
-from extension_server.api.base import ListKey, Model, Quantity
+from extension_server.api.base import Atomic, Int64, ListKey, Model, Quantity
 
 
 class ConfigMapKeySelector(Model):
+    atomic = True
+
     key: str
     name: str = ""
     optional: bool | None = None
@@ -16,11 +18,15 @@ class SecretKeySelector(ConfigMapKeySelector):
 
 
 class ObjectFieldSelector(Model):
+    atomic = True
+
     api_version: str | None = None
     field_path: str
 
 
 class FileKeySelector(Model):
+    atomic = True
+
     key: str
     optional: bool = False
     path: str
@@ -28,6 +34,8 @@ class FileKeySelector(Model):
 
 
 class ResourceFieldSelector(Model):
+    atomic = True
+
     container_name: str | None = None
     divisor: Quantity | None = None
     resource: str
@@ -66,8 +74,8 @@ class Profile(Model):
 
 
 class Capabilities(Model):
-    add: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
+    add: Annotated[tuple[str, ...], Atomic()] = ()
+    drop: Annotated[tuple[str, ...], Atomic()] = ()
 
 
 class SELinuxOptions(Model):
@@ -91,9 +99,9 @@ class SecurityContext(Model):
     privileged: bool | None = None
     proc_mount: str | None = None
     read_only_root_filesystem: bool | None = None
-    run_as_group: int | None = None
+    run_as_group: Int64 | None = None
     run_as_non_root: bool | None = None
-    run_as_user: int | None = None
+    run_as_user: Int64 | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: Profile | None = None
     windows_options: WindowsOptions | None = None

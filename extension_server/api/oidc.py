@@ -3,18 +3,18 @@
 Read by credential rotation: `clientID`, `clientSecret`, `provider.issuer`, `provider.tokenEndpoint`, `scopes`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from extension_server.api.base import Duration, Model, NonEmpty, Rule
+from extension_server.api.base import Duration, Int32, Model, NonEmpty, Rule
 from extension_server.api.cluster_settings import ClusterSettings
 from extension_server.api.gateway import BackendObjectReference, SecretObjectReference
 
 
 class EGBackendRef(BackendObjectReference):
     fallback: bool | None = None
-    weight: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    weight: Annotated[Int32, Field(ge=0, le=1_000_000)] = 1
 
 
 class CookieConfig(Model):
@@ -40,14 +40,39 @@ class ForwardIDToken(Model):
     header: NonEmpty
 
 
-def _no_retry_timeout(provider: "OIDCProvider") -> bool:
+def _no_retry_timeout(provider: Any) -> bool:
     retry = provider.backend_settings.retry if provider.backend_settings is not None else None
     return retry is None or retry.per_retry is None or retry.per_retry.timeout is None
 
 
-def _no_retry_statuses(provider: "OIDCProvider") -> bool:
+def _no_retry_statuses(provider: Any) -> bool:
     retry = provider.backend_settings.retry if provider.backend_settings is not None else None
     return retry is None or retry.retry_on is None or "http_status_codes" not in retry.retry_on.model_fields_set
+
+
+BACKEND_RULES: Final = (
+    Rule(
+        "O3",
+        "!has(self.backendRef)",
+        "BackendRefs must be used, backendRef is not supported.",
+        lambda provider: provider.backend_ref is None,
+    ),
+    Rule(
+        "O4",
+        "has(self.backendSettings) ? (has(self.backendSettings.retry) ? (has(self.backendSettings.retry.perRetry) "
+        "? !has(self.backendSettings.retry.perRetry.timeout) : true) : true) : true",
+        "Retry timeout is not supported.",
+        _no_retry_timeout,
+    ),
+    Rule(
+        "O5",
+        "has(self.backendSettings) ? (has(self.backendSettings.retry) ? (has(self.backendSettings.retry.retryOn) "
+        "? !has(self.backendSettings.retry.retryOn.httpStatusCodes) : true) : true) : true",
+        "HTTPStatusCodes is not supported.",
+        _no_retry_statuses,
+    ),
+)
+"""of what has `backendRef` and `backendSettings` and speaks to one well-known service"""
 
 
 class OIDCProvider(Model):
@@ -59,28 +84,7 @@ class OIDCProvider(Model):
     backend_refs: Annotated[tuple[EGBackendRef, ...], Field(max_length=16)] = ()
     backend_settings: ClusterSettings | None = None
 
-    cel_rules = (
-        Rule(
-            "O3",
-            "!has(self.backendRef)",
-            "BackendRefs must be used, backendRef is not supported.",
-            lambda provider: provider.backend_ref is None,
-        ),
-        Rule(
-            "O4",
-            "has(self.backendSettings) ? (has(self.backendSettings.retry) ? (has(self.backendSettings.retry.perRetry) "
-            "? !has(self.backendSettings.retry.perRetry.timeout) : true) : true) : true",
-            "Retry timeout is not supported.",
-            _no_retry_timeout,
-        ),
-        Rule(
-            "O5",
-            "has(self.backendSettings) ? (has(self.backendSettings.retry) ? (has(self.backendSettings.retry.retryOn) "
-            "? !has(self.backendSettings.retry.retryOn.httpStatusCodes) : true) : true) : true",
-            "HTTPStatusCodes is not supported.",
-            _no_retry_statuses,
-        ),
-    )
+    cel_rules = BACKEND_RULES
 
 
 def _token_headers_differ(oidc: "OIDC") -> bool:
