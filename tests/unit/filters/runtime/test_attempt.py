@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filters.contract.config import BodyMutation
+from filters.extproc.messages import ImmediateReply
 from filters.runtime.attempt import dropped_header
+from tests.support.gateway import Gateway, backend, configuration
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,20 @@ def test_any_names_give_a_short_printable_value(dropped: tuple[str, ...]) -> Non
     assert len(value) <= 1024 + len(", ...")
     assert value.isascii()
     assert value.isprintable()
+
+
+def test_a_body_mutation_on_what_is_no_object_is_our_fault() -> None:
+    gateway = Gateway(configuration(backend(body_mutation=BodyMutation(remove=("a",)))))
+    gateway.script.body = b"[1]"
+    reply = gateway.send(gateway.open())
+    assert isinstance(reply, ImmediateReply)
+    assert reply.status == 500
+    assert b'"body_mutation_failed"' in reply.body
+
+
+@pytest.mark.parametrize("accepted", ["x" * 300, "gzip;q=0.1, " * 30])
+def test_an_endless_accept_encoding_is_not_remembered(accepted: str) -> None:
+    gateway = Gateway(configuration())
+    reply = gateway.send(gateway.open(), headers={"accept-encoding": accepted})
+    assert not isinstance(reply, ImmediateReply)
+    assert ("accept-encoding", "gzip") in getattr(reply, "set", ())

@@ -53,6 +53,14 @@ def test_an_expression_that_fails_at_run_time_loses_its_key_alone(expression: st
     assert evaluate(Cost("bad", "CEL", guarded), Cost("good", "InputToken")) == Costs({"good": 10}, ("bad",))
 
 
+@pytest.mark.parametrize("count", [-1, 2**64, 2**200])
+def test_a_count_that_is_none_fails_the_expression_alone(count: int) -> None:
+    costs = evaluate(
+        Cost("bad", "CEL", "input_tokens + 1u"), Cost("k", "OutputToken"), usage=Usage(input=count, output=1)
+    )
+    assert costs == Costs({"k": 1}, ("bad",))
+
+
 def test_a_negative_result_is_no_cost() -> None:
     assert evaluate(Cost("k", "CEL", "total_tokens == 0u ? 0 : -1")) == Costs({}, ("k",))
 
