@@ -18,10 +18,27 @@ T = TypeVar("T")
 
 _WHITE: Final = re.compile(rb"[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_TOKEN: Final = re.compile(rb'[{}\[\]]|("(?:[^"\\]|\\.)*")[ \t\r\n]*(:?)')
+_PLACE: Final = re.compile(r" - at `\$(.*)`$")
+"""where msgspec says that a type is wrong"""
+_BOM: Final = b"\xef\xbb\xbf"
+_HIGH: Final = rb"[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = rb"[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*)\\u(?:%b(?!\\u%b)|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)%b)" % (_HIGH, _LOW, _LOW)
+)
+"""The escape of half a character. (After an escaped backslash and the letters of a first half, a second half is missed:
+such a text stays refused.)"""
 
 
 class JsonError(ValueError):
     """The text is not JSON, or not of the type asked for."""
+
+    @property
+    def place(self) -> str:
+        """Path to the member that has the wrong type (`.messages[2].role`); empty when the text itself is wrong."""
+        found = _PLACE.search(str(self))
+        return found[1] if found is not None else ""
 
 
 _members = msgspec.json.Decoder(dict[str, Raw])
@@ -45,6 +62,49 @@ def members(body: bytes) -> dict[str, Raw]:
         raise JsonError(str(exc)) from exc
 
 
+def mended(text: bytes) -> bytes:
+    """`text`, which was refused, as every reader takes it; equal to `text` when nothing here can be mended.
+
+    A byte order mark is left out (PowerShell and .NET write one), and half a surrogate pair, which text that was cut
+    inside an emoji ends with, becomes U+FFFD: no UTF-8 can hold it, and strict readers refuse all of the text for it.
+    """
+    text = text.removeprefix(_BOM)
+    if b"\\ud" in text or b"\\uD" in text:
+        return _LONE_SURROGATE.sub(rb"\1\\ufffd", text)
+    return text
+
+
+def repeats(body: bytes, parsed: Mapping[str, Raw], name: str) -> bool:
+    """The object `body`, whose members are `parsed`, names the top-level member `name` more than once.
+
+    `name` must be one whose letters have codes from 0x60 to 0x6f. Three looks, each dearer and rarer than the one
+    before: is there room for one more member between those that were read (not in compact texts); does the name, or an
+    escape that could be of its letters, stand there again; and at last every name.
+    """
+    room = len(body) - sum(map(len, parsed)) - sum([len(memoryview(raw)) for raw in parsed.values()])
+    if room < 4 * len(parsed) + 1 + len(name) + 5:  # braces, quotes, colons, commas; `"name":0,`
+        return False
+    key = b'"%b"' % name.encode()
+    if body.find(key, body.find(key) + 1) < 0 and b"\\u006" not in body:
+        return False
+    return _value_span(body, parsed, name) is None and _names(body).count(name) > 1
+
+
+def _names(body: bytes) -> list[str]:
+    """Every top-level name of an object, as often as it is there."""
+    found: list[str] = []
+    depth = 0
+    for token in _TOKEN.finditer(body):
+        first = token[0][:1]
+        if first in b"{[":
+            depth += 1
+        elif first in b"}]":
+            depth -= 1
+        elif depth == 1 and token[2]:
+            found.append(decode(token[1], str))
+    return found
+
+
 def decode(text: bytes | Raw, type_: type[T]) -> T:
     """`text` as `type_`. For a type that is used per request, build a `decoder` once instead. Raises JsonError."""
     return decoder(type_)(text)
@@ -64,6 +124,9 @@ class decoder(Generic[T]):  # noqa: N801  used like a function
         except RecursionError as exc:
             raise JsonError("nested too deeply") from exc
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            whole = bytes(text)
+            if (better := mended(whole)) != whole:
+                return self(better)
             raise JsonError(str(exc)) from exc
 
 

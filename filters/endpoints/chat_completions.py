@@ -34,8 +34,8 @@ class ChatCompletions:
     suffix = "/v1/chat/completions"
 
     def parse(self, body: bytes, content_type: str) -> ParsedRequest:
-        """Raises MalformedRequest: `multipart_not_supported`, `missing_body`, `malformed_json`, `missing_model`,
-        `invalid_type`."""
+        """Raises MalformedRequest: `multipart_not_supported`, `missing_body`, `malformed_json`, `duplicate_member`,
+        `missing_model`, `invalid_type`, `invalid_value`."""
         if content_type[:19].lower() == "multipart/form-data":
             raise MalformedRequest(
                 "malformed request: multipart body not supported for this endpoint", code="multipart_not_supported"
@@ -46,6 +46,9 @@ class ChatCompletions:
             members = jsonlib.members(body)
         except JsonError as exc:
             raise MalformedRequest(f"{_MALFORMED}{exc}", code="malformed_json") from exc
+        if jsonlib.repeats(body, members, "model"):
+            # Readers differ in which one they take: the provider could serve, and charge, another than was routed on.
+            raise MalformedRequest(f"{_MALFORMED}model is there twice", code="duplicate_member", param="model")
         return ParsedRequest(
             members=members,
             model=_model(members.get("model")),

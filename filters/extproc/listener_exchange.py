@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 from urllib.parse import unquote
 
+from filters.contract import jsonlib
 from filters.contract.config import (
     METADATA_NAMESPACE,
     MODEL_HEADER,
@@ -233,7 +234,14 @@ class ListenerExchange:
         assert self._snapshot is not None
         headers = self._headers
         body, decoded = client_body.plain(message.body, headers.get("content-encoding"))
-        parsed = self._endpoint.parse(body, headers.get("content-type"))
+        try:
+            parsed = self._endpoint.parse(body, headers.get("content-type"))
+        except MalformedRequest:
+            better = jsonlib.mended(body)
+            if better == body:
+                raise
+            body, decoded = better, True
+            parsed = self._endpoint.parse(body, headers.get("content-type"))
         index = self._snapshot.listener(self._listener)
         if index is None:
             raise InternalError(f"listener {self._listener!r} is not configured", code="unknown_listener")

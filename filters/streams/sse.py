@@ -24,6 +24,8 @@ piece of audio as base64, a few MiB. Bounds what one stream can hold in memory."
 
 DONE: Final = b"data: [DONE]\n\n"
 """OpenAI's last event"""
+PING: Final = b": ping\n\n"
+"""a comment, which readers skip: the stream is alive"""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10

@@ -8,6 +8,8 @@ Every translating provider ends in a `ChatStreamEncoder`, so all their streams l
   an empty one later nothing);
 * a tool call begins with index, id, name and type; later pieces have index and arguments only;
 * `finish_reason` is null until the last choice; thinking blocks come whole, once, besides `reasoning_content`;
+* elements of lists have an `index` (tool calls, thinking blocks, annotations): SDKs join lists by it;
+* a provider that shows that it is alive before it has begun is passed on as a comment: no chunk has an id yet;
 * usage goes to clients that asked for it, in a chunk with `choices: []`;
 * `[DONE]` ends an answer that is complete. One that is not ends with an error object, and without `[DONE]`.
 
@@ -75,6 +77,7 @@ class ChatStreamEncoder:
     """One answer. Give it the events of each piece of the provider's stream with `feed`; it keeps count of the rest."""
 
     __slots__ = (
+        "_annotations",
         "_created",
         "_ended",
         "_finished",
@@ -83,7 +86,9 @@ class ChatStreamEncoder:
         "_include_usage",
         "_model",
         "_role_sent",
+        "_started",
         "_tail",
+        "_thinking_blocks",
         "_tier",
         "_usage",
     )
@@ -95,7 +100,10 @@ class ChatStreamEncoder:
         self._created = created
         self._include_usage = include_usage
         self._tier = ""
+        self._started = False
         self._role_sent = False
+        self._thinking_blocks = 0
+        self._annotations = 0
         self._finished = False
         self._ended = False
         self._usage: Usage | None = None
@@ -156,6 +164,7 @@ class ChatStreamEncoder:
         )
 
     def _start(self, event: events.MessageStart) -> None:
+        self._started = True
         if event.id and event.id != self._id:
             self._id = event.id
             self._frame()
@@ -189,13 +198,17 @@ class ChatStreamEncoder:
             case events.ReasoningDelta():
                 return self._choice(_Delta(role=self._role(), reasoning_content=event.text)) if event.text else b""
             case events.ReasoningBlock() | events.RedactedReasoning():
-                return self._choice(_Delta(role=self._role(), thinking_blocks=(thinking.written(event),)))
+                block = thinking.written(event, self._thinking_blocks)
+                self._thinking_blocks += 1
+                return self._choice(_Delta(role=self._role(), thinking_blocks=(block,)))
             case events.RefusalDelta():
                 return self._choice(_Delta(role=self._role(), refusal=event.text)) if event.text else b""
             case events.Annotation():
-                return self._choice(_Delta(role=self._role(), annotations=(event.value,)))
+                annotation = Raw(b'{"index":%d,%b' % (self._annotations, bytes(event.value)[1:]))
+                self._annotations += 1
+                return self._choice(_Delta(role=self._role(), annotations=(annotation,)))
             case events.Ping():
-                return self._choice(_NOTHING)
+                return self._choice(_NOTHING) if self._started else sse.PING
             case events.Finish():
                 self._finished = True
                 return self._choice(_NOTHING, event.reason)

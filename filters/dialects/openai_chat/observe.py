@@ -27,9 +27,10 @@ _NO_USAGE: Final = Usage(input=0, output=0, total=0)
 _USAGE: Final = b'"usage"'
 _ERROR: Final = b'"error"'
 _USAGE_NULL: Final = b'"usage":null'
-_FINISHED: Final = b'"finish_reason":"'
-_FINISHED_SPACED: Final = b'"finish_reason": "'
-_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_FINISH_REASON: Final = b'"finish_reason":"'
+_FINISH_REASON_SPACED: Final = b'"finish_reason": "'
+_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*(?:\[\s*\]|null)')
 
 
 class _Groq(Struct, frozen=True):
@@ -103,6 +104,8 @@ class StreamObserver:
                 model = self._new_model(answer) or model
                 self._content = self._content or _has_content(answer)
                 failure = failure or self._failure(answer)
+            if event.event == "error":  # maybe without an error object around it
+                failure = failure or self._failure(_Answer(error=Raw(event.data)))
         if end and failure is None:
             failure = self._truncation()
         content = self._content and bool(batch)
@@ -118,8 +121,9 @@ class StreamObserver:
         if data.startswith(b"[DONE]"):
             self._done = True
             return ()
-        if not self._finished and (_FINISHED in data or _FINISHED_SPACED in data):
-            self._finished = True
+        if not self._finished and (_FINISH_REASON in data or _FINISH_REASON_SPACED in data):
+            # Some write an empty one until the last.
+            self._finished = _FINISHED.search(data) is not None
         known = self._content and self._model and self._model_text in data
         if known and _ERROR not in data and data.count(_USAGE) == data.count(_USAGE_NULL):
             return ()
@@ -134,7 +138,7 @@ class StreamObserver:
         return model
 
     def _failure(self, answer: _Answer) -> GatewayError | None:
-        if self._failed or (failure := _failure(answer)) is None:
+        if self._failed or (failure := _failure(answer, "stream_failed")) is None:
             return None
         self._failed = True
         return failure
@@ -167,11 +171,13 @@ class BodyObserver:
         answer = _answer(b"".join(self._pieces))
         if answer is None:
             return Output(usage=_NO_USAGE)
-        return Output(usage=_usage(answer) or _NO_USAGE, model=_model(answer), failure=_failure(answer))
+        return Output(
+            usage=_usage(answer) or _NO_USAGE, model=_model(answer), failure=_failure(answer, "upstream_error")
+        )
 
 
 def is_usage_only(piece: bytes) -> bool:
-    """`piece`, one event of a stream, tells token counts and nothing else: `choices` is empty."""
+    """`piece`, one event of a stream, tells token counts and nothing else: `choices` is empty or null."""
     if _USAGE not in piece or not _NO_CHOICES.search(piece):
         return False
     event = sse.parse_one(piece)
@@ -249,7 +255,7 @@ def _has_content(answer: _Answer) -> bool:
     )
 
 
-def _failure(answer: _Answer) -> GatewayError | None:
+def _failure(answer: _Answer, failure_code: str) -> GatewayError | None:
     """An error object where an answer should be: OpenAI's `error`, or vLLM's older `"object": "error"`."""
     if (raw := _given(answer.error)) is not None:
         try:
@@ -263,7 +269,7 @@ def _failure(answer: _Answer) -> GatewayError | None:
     message, kind, code = error.get("message"), error.get("type"), error.get("code")
     return UpstreamFailure(
         message if isinstance(message, str) else "the provider reports an error",
-        code="answer_failed",
+        code=failure_code,
         type=kind if isinstance(kind, str) and kind else "error",
         status=_status(code),
     )

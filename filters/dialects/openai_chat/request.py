@@ -171,7 +171,9 @@ def read(body: bytes) -> ChatRequest:
         return _read(body)
     except JsonError as exc:
         raise MalformedRequest(
-            f"malformed request: failed to parse JSON for /v1/chat/completions: {exc}", code="invalid_type"
+            f"malformed request: failed to parse JSON for /v1/chat/completions: {exc}",
+            code="invalid_type",
+            param=exc.place.removeprefix(".") or None,
         ) from exc
 
 
@@ -220,8 +222,11 @@ def _unread_of_object(found: Mapping[str, Raw], kind: type[Struct], where: str) 
         if name in _SHAPES[kind]:
             if (inner := _SHAPES[kind][name]) is not None:
                 yield from _unread(raw, inner, f"{where}.{name}", "[]")
-        elif not _empty(raw) and not (kind is ToolCall and name == "index"):  # left over from joining stream pieces
+        elif not _empty(raw) and not (kind in _JOINED and name == "index"):  # left over from joining stream pieces
             yield f"{where}.{name}"
+
+
+_JOINED: Final = (ToolCall, ThinkingBlock)
 
 
 def _empty(raw: Raw) -> bool:
@@ -292,7 +297,7 @@ def text_or_parts(content: Raw, param: str) -> str | list[Part]:
         raise MalformedRequest(
             f"malformed request: failed to parse JSON for /v1/chat/completions: {param}: {exc}",
             code="invalid_type",
-            param=param,
+            param=f"{param}{exc.place}",
         ) from exc
     raise MalformedRequest(
         "malformed request: failed to parse JSON for /v1/chat/completions: "

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from filters.dialects.events import ReasoningBlock, RedactedReasoning
 
@@ -14,13 +14,15 @@ class ThinkingBlock(Struct, frozen=True, omit_defaults=True):
     thinking: str = ""
     signature: str = ""
     data: str = ""
+    index: int | UnsetType = UNSET
+    """in streams: the place in the list, by which SDKs join the pieces (openai-python fails without)"""
 
 
-def written(block: ReasoningBlock | RedactedReasoning) -> ThinkingBlock:
+def written(block: ReasoningBlock | RedactedReasoning, index: int | UnsetType = UNSET) -> ThinkingBlock:
     match block:
         case ReasoningBlock():
-            return ThinkingBlock("thinking", block.text, block.signature)
+            return ThinkingBlock("thinking", block.text, block.signature, index=index)
         case RedactedReasoning():
-            return ThinkingBlock("redacted_thinking", data=block.data)
+            return ThinkingBlock("redacted_thinking", data=block.data, index=index)
         case _:  # pragma: no cover
             assert_never(block)

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.lib.streaming.chat._completions import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from filters.contract import jsonlib
@@ -85,11 +86,11 @@ def test_writes_each_event_as_its_chunk() -> None:
         {"content": "", "role": "assistant"},
         {},
         {"reasoning_content": "hm"},
-        {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig"}]},
-        {"thinking_blocks": [{"type": "redacted_thinking", "data": "c2VjcmV0"}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig", "index": 0}]},
+        {"thinking_blocks": [{"type": "redacted_thinking", "data": "c2VjcmV0", "index": 1}]},
         {"content": "Gr\u00fc\u00dfe <&> \u2028"},
         {"refusal": "no"},
-        {"annotations": [jsonlib.decode(ANNOTATION, dict[str, object])]},
+        {"annotations": [{"index": 0, **jsonlib.decode(ANNOTATION, dict[str, object])}]},
         {"tool_calls": [{"index": 0, "id": "call_a", "function": {"arguments": "", "name": "f"}, "type": "function"}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]},
@@ -157,6 +158,26 @@ def test_any_order_of_events_gives_chunks_and_one_ending(batch: list[Event]) -> 
     for data in found[:-1]:
         ChatCompletionChunk.model_validate_json(data, strict=True)
     assert writer.feed(ANSWER, end=True) == Output(body=b"")
+
+
+def test_openais_own_sdk_joins_the_chunks() -> None:
+    twice = [*ANSWER[:8], *ANSWER[5:6], *ANSWER[11:12], *ANSWER[11:]]  # lists that go on in a later chunk
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for data in datas(encoder(include_usage=True).feed(twice, end=True).body)[:-1]:
+        state.handle_chunk(ChatCompletionChunk.model_validate_json(data, strict=True))
+    completion = state.get_final_completion().to_dict()
+    message = completion["choices"][0]["message"]  # type: ignore[index]
+    kinds = [block["type"] for block in message["thinking_blocks"]]
+    assert kinds == ["thinking", "redacted_thinking", "redacted_thinking"]
+    assert len(message["annotations"]) == 2
+    assert [call["function"]["name"] for call in message["tool_calls"]] == ["f", "g"]
+    assert message["content"] == "Gr\u00fc\u00dfe <&> \u2028"
+
+
+def test_a_sign_of_life_before_the_answer_is_a_comment() -> None:
+    writer = encoder()
+    assert writer.encode([Ping()]) == sse.PING
+    assert writer.encode([MessageStart("msg_1"), Ping()]).startswith(b'data: {"id":"msg_1"')
 
 
 def test_the_role_comes_with_whatever_is_first() -> None:

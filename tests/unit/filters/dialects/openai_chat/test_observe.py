@@ -88,17 +88,17 @@ STREAMS = {
     ),
     "an error object in mid-stream": (
         TEXT + b'data: {"error":{"message":"boom","type":"server_error","code":null}}\n\n',
-        (None, "m-1", True, "answer_failed"),
+        (None, "m-1", True, "stream_failed"),
     ),
     "vLLM's older error object": (
         TEXT + b'data: {"object":"error","message":"boom","code":400}\n\n' + DONE,
-        (None, "m-1", True, "answer_failed"),
+        (None, "m-1", True, "stream_failed"),
     ),
-    "an error event": (TEXT + b'event: error\ndata: {"error":"boom"}\n\n', (None, "m-1", True, "answer_failed")),
+    "an error event": (TEXT + b'event: error\ndata: {"error":"boom"}\n\n', (None, "m-1", True, "stream_failed")),
     "null is no error": (TEXT + b'data: {"error":null,"usage":null}\n\n' + STOP, (None, "m-1", True, "")),
     "only the first error counts": (
         TEXT + b'data: {"error":{"code":429}}\n\ndata: {"error":{"code":500}}\n\n',
-        (None, "m-1", True, "answer_failed"),
+        (None, "m-1", True, "stream_failed"),
     ),
     "cut": (TEXT, (None, "m-1", True, "stream_truncated")),
     "cut inside an event": (TEXT + STOP[:20], (None, "m-1", True, "stream_truncated")),
@@ -177,7 +177,7 @@ BODIES = {
     ),
     "an error with status 200": (
         b'{"error":{"message":"boom"}}',
-        (Usage(input=0, output=0, total=0), "", "answer_failed"),
+        (Usage(input=0, output=0, total=0), "", "upstream_error"),
     ),
 }
 

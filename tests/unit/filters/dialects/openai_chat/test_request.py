@@ -77,8 +77,11 @@ def test_content_is_text_or_parts(content: bytes, expected: object) -> None:
     assert request.text_or_parts(Raw(content), "messages[0].content") == expected
 
 
-@pytest.mark.parametrize("content", [b"7", b"true", b"[7]", b'{"type":7}'])
-def test_content_of_another_type_is_refused_with_its_place(content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [(b"7", ""), (b"true", ""), (b"[7]", "[0]"), (b'{"type":7}', ".type"), (b'[{"text":7}]', "[0].text")],
+)
+def test_content_of_another_type_is_refused_with_its_place(content: bytes, place: str) -> None:
     with pytest.raises(MalformedRequest) as caught:
         request.text_or_parts(Raw(content), "messages[0].content")
-    assert caught.value.param == "messages[0].content"
+    assert caught.value.param == f"messages[0].content{place}"
