@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance.case import Plan, load
+from aigw.standalone import resources, verdicts
+from conformance.case import Plan, load, load_all
 from conformance.resources import CASE_HEADER, Run, document
 from tests.unit.conformance.test_case import CASE, PROVIDER, folder
 
@@ -60,3 +61,15 @@ def test_override_and_mutations_are_written(tmp_path: Path) -> None:
     spec = found["AIServiceBackend", "run-7"]["spec"]
     assert spec["headerMutation"] == {"set": [{"name": "a", "value": "1"}]}
     assert spec["bodyMutation"] == {"remove": ["b"]}
+
+
+def test_the_compiler_gives_every_run_the_plan_that_it_is_named_for() -> None:
+    runs = [
+        Run(case=case, plan=plan, number=number, port=1234)
+        for number, (case, plan) in enumerate((case, plan) for case in load_all() for plan in case.plans)
+    ]
+    text = document(runs, port=10080, access_log="/tmp/access.log")
+    judged = verdicts.judge(resources.read(text, "conformance.yaml", {}), token_key=bytes(32))
+    assert judged.errors == ()
+    plans = {rule.route.partition("/")[2]: rule.plan for rule in judged.compiled.rules}
+    assert plans == {run.key: run.plan for run in runs}
