@@ -1,6 +1,8 @@
 """A file of a user's: TLS to providers, failover over three of them, credentials, clients that must sign in."""
 
 import asyncio
+import base64
+import hmac
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -276,6 +278,52 @@ async def test_clients_sign_in_before_anything_else_happens(tmp_path: Path) -> N
         (request,) = server.requests
         assert request.headers.get("x-client") == "alice"
         assert "x-client-key" not in request.headers
+
+
+def token(key: bytes, **claims: object) -> str:
+    """A JWT, signed with HS256."""
+
+    def part(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    head = part(jsonlib.encode({"alg": "HS256", "typ": "JWT", "kid": "k1"}))
+    signed = f"{head}.{part(jsonlib.encode(claims))}"
+    return f"{signed}.{part(hmac.digest(key, signed.encode(), 'sha256'))}"
+
+
+async def test_clients_sign_in_with_a_jwt(tmp_path: Path) -> None:
+    key = b"not-a-secret"
+    encoded = base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+    keys = jsonlib.encode({"keys": [{"kty": "oct", "kid": "k1", "alg": "HS256", "k": encoded}]}).decode()
+    provider = {
+        "name": "idp",
+        "issuer": "https://idp.test",
+        "audiences": ["llm"],
+        "localJWKS": {"type": "Inline", "inline": keys},
+        "claimToHeaders": [{"header": "x-tenant", "claim": "tenant"}],
+    }
+    target = {"group": files.GATEWAY_API, "kind": "HTTPRoute", "name": "llm"}
+    spec = {"targetRefs": [target], "jwt": {"providers": [provider]}}
+    async with serve(openai, record=True) as server:
+        text = files.text(
+            files.gateway(),
+            files.route({"m": [{"name": "b"}]}),
+            files.backend("b", "OpenAI", server.port),
+            files.object_(f"{files.EG}/v1alpha1", "SecurityPolicy", "jwt", spec),
+        )
+        claims = {"iss": "https://idp.test", "aud": "llm", "exp": 4_102_444_800, "tenant": "blue"}
+        with running(tmp_path / "run", text) as gateway:
+            assert (await ask(gateway)).status_code == 401
+            for bad in (
+                token(b"other", **claims),
+                token(key, **{**claims, "aud": "x"}),
+                token(key, **{**claims, "exp": 1}),
+            ):
+                assert (await ask(gateway, authorization=f"Bearer {bad}")).status_code in (401, 403)
+            assert server.requests == []
+            answer = await ask(gateway, authorization=f"Bearer {token(key, **claims)}")
+            assert answer.status_code == 200, answer.text
+        assert server.requests[0].headers.get("x-tenant") == "blue"
 
 
 async def test_two_policies_on_one_host_are_refused(tmp_path: Path) -> None:
