@@ -148,3 +148,39 @@ async def test_a_listener_moves_to_another_port(tmp_path: Path, ports: dict[str,
         await loop.run_in_executor(None, gateway.wait_for, ": applied after")
         gateway.port = port
         assert (await loop.run_in_executor(None, gateway.chat, "m")).status_code == 200
+
+
+async def test_a_stream_outlives_the_configuration_that_it_began_with(tmp_path: Path, ports: dict[str, int]) -> None:
+    go_on = asyncio.Event()
+
+    def chunk(text: str, reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        return b"data: " + jsonlib.encode(head) + b"\n\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield chunk("first")
+        await go_on.wait()
+        yield chunk("last", "stop")
+        yield b"data: [DONE]\n\n"
+
+    async def slow(_: Request) -> Response:
+        return Response(headers=(("content-type", "text/event-stream"),), body=pieces())
+
+    async with serve(slow) as server:
+        with running(tmp_path / "run", one_backend("OpenAI", server.port, "k")) as gateway:
+            loop = asyncio.get_running_loop()
+            question = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+            async with (
+                httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client,
+                client.stream("POST", "/v1/chat/completions", json=question) as answer,
+            ):
+                lines = answer.aiter_lines()
+                assert "first" in await anext(lines)
+                save(gateway, one_backend("Anthropic", ports["Anthropic"], "k2"))
+                await loop.run_in_executor(None, gateway.wait_for, ": applied after")
+                assert "anthropic k2" in (await loop.run_in_executor(None, gateway.chat, "m")).text
+                go_on.set()
+                rest = "".join([line async for line in lines])
+            assert "last" in rest
+            assert rest.endswith("data: [DONE]")
