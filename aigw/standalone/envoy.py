@@ -111,15 +111,6 @@ def bootstrap(directories: RunDirectories, files: XdsFiles) -> dict[str, Any]:
         "node": {"id": "aigw", "cluster": "aigw"},
         "admin": {"address": {"pipe": {"path": str(directories.envoy_admin_socket), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": from_file(files.cds), "lds_config": from_file(files.lds)},
-        "layered_runtime": {
-            "layers": [
-                {
-                    "name": "aigw",
-                    # Ends ext_proc streams by half-close instead of RST_STREAM.
-                    "static_layer": {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True},
-                }
-            ]
-        },
         "overload_manager": {
             "resource_monitors": [
                 {

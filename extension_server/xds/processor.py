@@ -15,7 +15,7 @@ MESSAGE_TIMEOUT: Final = 10.0
 STREAM_RETRIES: Final = 12
 """A new filter process serves 0.3 to 0.6 s after the old one ended; with the back-off below, 12 tries last 1.5 s on
 average (3 did not reach: tests/envoy/test_plan_rules.py, rule 5)."""
-RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request,unavailable"
+RETRY_ON: Final = "connect-failure,refused-stream,reset,unavailable"
 
 MUTATION_RULES: Final[pool.Fields] = {
     # `:path`, `host`: the provider's. Without it a changed host is dropped silently.
