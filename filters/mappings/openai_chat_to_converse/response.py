@@ -117,7 +117,7 @@ def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Comple
 
 def _arguments(tool: answer.ToolUse) -> str:
     """Bedrock writes compact JSON already; its text is kept, so that big integers and the order of members are."""
-    return "{}" if jsonlib.is_null(tool.input) else bytes(tool.input).decode()
+    return "{}" if jsonlib.is_null(tool.input) else bytes(tool.input).decode(errors="replace")
 
 
 class JsonToolToText:
