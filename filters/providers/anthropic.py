@@ -17,7 +17,7 @@ from filters.dialects.anthropic_messages.decode import EventDecoder, StreamDecod
 from filters.dialects.events import Event
 from filters.dialects.openai_chat.encode import TRUNCATED, ChatStreamEncoder
 from filters.dialects.openai_chat.error import error_body
-from filters.errors import BadUpstreamAnswer, TruncatedStream, UpstreamFailure
+from filters.errors import TruncatedStream, UpstreamFailure
 from filters.mappings.openai_chat_to_anthropic import request, response
 from filters.mappings.openai_chat_to_anthropic.request import Translated
 from filters.providers import paths
@@ -81,7 +81,7 @@ class AnthropicChat:
             streamed = self._platform.stream_type in kind
             self._answer = _Buffered(self._stream_as_whole if streamed else self._whole)
             return ResponseStart(body="buffer")
-        if "json" in kind:
+        if "json" in kind or "html" in kind:  # or a proxy's page, with a good status
             self._answer = _Buffered(self._whole_as_stream)
             return ResponseStart(body="buffer", headers=_STREAM_HEADER)
         self._answer = _Stream(self._platform.decoder(self._json_tool), self._encoder())
@@ -114,14 +114,8 @@ class AnthropicChat:
         return self._completion(happened)
 
     def _whole_as_stream(self, body: bytes) -> Output:
-        happened: list[Event]
-        try:
-            happened = self._read(body)
-        except BadUpstreamAnswer as exc:
-            happened = [events.Failure(self._platform.backend_error, exc.status, exc.message)]
-        except UpstreamFailure as exc:
-            happened = [events.Failure(exc.type, exc.status, exc.message)]
-        return self._encoder().feed(happened, end=True)
+        """What cannot be read, or is an error, raises: the client has had no status yet, so it gets the right one."""
+        return self._encoder().feed(self._read(body), end=True)
 
     def _read(self, body: bytes) -> list[Event]:
         return EventDecoder(json_tool=self._json_tool, backend_error=self._platform.backend_error).message(body)

@@ -92,7 +92,7 @@ class Decoder:
             else:
                 self._need = _PRELUDE.size
         except _Corrupt as exc:
-            self.error = BadUpstreamAnswer(f"corrupt AWS event stream: {exc}", code="upstream_stream_corrupt")
+            self.error = BadUpstreamAnswer(f"corrupt AWS event stream: {exc}", code="bad_upstream_answer")
             return messages
         if start < end:
             self._buffer += data[start:] if start else data
@@ -103,7 +103,7 @@ class Decoder:
         if self.error is not None:
             raise self.error
         if self._buffer:
-            raise TruncatedStream("AWS event stream ended inside a message", code="upstream_stream_truncated")
+            raise TruncatedStream("AWS event stream ended inside a message", code="stream_truncated")
         return []
 
     def _message(self, data: bytes, start: int, total: int) -> Message:

@@ -162,7 +162,7 @@ class EventDecoder:
             if (detail := error.read(data)) is not None and (detail.type or detail.message):
                 raise UpstreamFailure(
                     detail.message,
-                    code="upstream_failed",
+                    code="upstream_error",
                     type=detail.type or self._backend_error,
                     status=detail.status,
                 )
@@ -208,10 +208,7 @@ class EventDecoder:
                 pass  # server tools and their results
 
     def _start_tool(self, opened: _Open, block: Block, out: list[Event]) -> None:
-        text = b"{}" if jsonlib.is_null(block.input) else bytes(block.input)
-        if text[:1] != b"{":
-            raise JsonError("input of a tool_use block must be an object")
-        opened.fallback = text.decode()
+        opened.fallback = _input(block.input)
         if self._json_tool and block.name == self._json_tool:
             opened.json = True
             return
@@ -318,8 +315,12 @@ class EventDecoder:
         for index in list(self._blocks):
             self._stop_block(index, out)
         reason = FINISH_REASONS.get(self._stop, "stop")
-        if reason == "tool_calls" and self._json_tool and not self._tools:
-            reason = "stop"  # the only call was the answer itself
+        # Clients act on the word: it says `tool_calls` when there are some, and only then. (The only call may have been
+        # the answer itself; and models have been seen to end a turn with a call, or to announce one and make none.)
+        if reason == "tool_calls" and not self._tools:
+            reason = "stop"
+        elif self._tools and self._stop in ("", "end_turn"):
+            reason = "tool_calls"
         if reason == "content_filter" and self._details is not None and self._details.explanation:
             out.append(events.RefusalDelta(self._details.explanation))
         out += (events.Finish(reason), events.End())
@@ -344,6 +345,21 @@ class EventDecoder:
             text = f"{lead}: {exc}"
         self._failed = True
         return [events.Failure(self._backend_error, 502, text)]
+
+
+def _input(raw: Raw) -> str:
+    """`input` of a call, as JSON text. Some compatible providers send the text of an object in place of the object."""
+    if jsonlib.is_null(raw):
+        return "{}"
+    text = bytes(raw).decode(errors="replace")  # not checked yet: the parser steps over what it carries along
+    if text.startswith('"'):
+        text = _read_text(raw).strip() or "{}"
+    if not text.startswith("{"):
+        raise JsonError("input of a tool_use block must be an object")
+    return text
+
+
+_read_text: Final = jsonlib.decoder(str)
 
 
 class StreamDecoder:

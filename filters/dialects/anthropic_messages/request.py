@@ -87,7 +87,7 @@ class Tool(Struct, frozen=True, gc=False, omit_defaults=True):
     name: str
     description: str
     """always sent, though it may be empty"""
-    input_schema: Raw | dict[str, Raw]
+    input_schema: Raw
     strict: Literal[True] | None = None
     cache_control: CacheControl | None = None
     defer_loading: Raw | None = None

@@ -146,7 +146,7 @@ class StreamDecoder:
         if self._over:
             return []
         if not self._stopped:
-            return [self._fail(TruncatedStream("Bedrock's stream ended before messageStop", code=_TRUNCATED))]
+            return [self._fail(TruncatedStream("Bedrock's stream ended before messageStop", code="stream_truncated"))]
         try:
             self._frames.close()
         except GatewayError as exc:
@@ -270,7 +270,6 @@ class StreamDecoder:
 _KINDS: Final = frozenset(
     {"messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
 )
-_TRUNCATED: Final = "upstream_stream_truncated"
 
 
 def _joined(pieces: list[str]) -> list[str]:

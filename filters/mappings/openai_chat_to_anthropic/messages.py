@@ -61,7 +61,11 @@ class _Turns:
 
     def flush(self) -> None:
         if self._results or self._blocks:
-            self.done.append(anthropic.Message(self._role, self._results + self._blocks))
+            blocks = self._results + self._blocks
+            if self.done and self.done[-1].role == self._role:  # a turn between the two held nothing
+                self.done[-1].content.extend(blocks)
+            else:
+                self.done.append(anthropic.Message(self._role, blocks))
             self._results = []
             self._blocks = []
 

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from filters.mappings.json_schema import Closed
+
 MAX_NAME: Final = 100
 """Characters of a name that a client made up, as it is reported in a header."""
 
@@ -26,6 +28,11 @@ class Notes:
     def drop_unknown(self, member: str) -> None:
         """`drop` for a name that comes from the request: what it holds ends up in a header."""
         self.dropped[_UNSAFE.sub("?", member[:MAX_NAME])] = None
+
+    def loosen(self, member: str, schema: Closed) -> None:
+        """Keywords of the schema `member` are told to the model, but not enforced."""
+        for keyword in schema.loosened:
+            self.drop(f"{member}.{keyword}")
 
     def need(self, beta: str) -> None:
         self.betas[beta] = None

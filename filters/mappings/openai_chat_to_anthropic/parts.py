@@ -14,6 +14,8 @@ from filters.quirks import claude
 MediaBlock = anthropic.TextBlock | anthropic.ImageBlock | anthropic.DocumentBlock
 
 IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_ALIASES: Final[Mapping[str, str]] = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
+"""names that clients write, and that nobody registered"""
 PDF: Final = "application/pdf"
 TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/yaml", "application/x-yaml"})
 """besides `text/*`: documents that are sent as plain text"""
@@ -70,11 +72,12 @@ def _image(part: Part, param: str, notes: Notes) -> MediaBlock:
             return anthropic.DocumentBlock(anthropic.UrlSource(url), cache_control=mark)
         return anthropic.ImageBlock(anthropic.UrlSource(url), mark)
     data = _data(url, f"{param}.url", "failed to parse image URL")
+    media_type = _ALIASES.get(data.media_type, data.media_type)
     if data.media_type == PDF:
         return anthropic.DocumentBlock(anthropic.Base64Source(PDF, data.base64), cache_control=mark)
-    if data.media_type not in IMAGE_TYPES:
-        raise unprocessable(f"invalid media_type for image '{data.media_type}'", f"{param}.url")
-    return anthropic.ImageBlock(anthropic.Base64Source(data.media_type, data.base64), mark)
+    if media_type not in IMAGE_TYPES:
+        raise unprocessable(f"invalid media_type for image '{media_type}'", f"{param}.url")
+    return anthropic.ImageBlock(anthropic.Base64Source(media_type, data.base64), mark)
 
 
 def _file(part: Part, param: str, notes: Notes) -> MediaBlock:
@@ -96,8 +99,8 @@ def _file(part: Part, param: str, notes: Notes) -> MediaBlock:
         data = _data(file.file_data, f"{param}.file_data", "failed to read file_data")
     if data.media_type == PDF:
         return anthropic.DocumentBlock(anthropic.Base64Source(PDF, data.base64), title, mark)
-    if data.media_type in IMAGE_TYPES:
-        return anthropic.ImageBlock(anthropic.Base64Source(data.media_type, data.base64), mark)
+    if (media_type := _ALIASES.get(data.media_type, data.media_type)) in IMAGE_TYPES:
+        return anthropic.ImageBlock(anthropic.Base64Source(media_type, data.base64), mark)
     if data.media_type.startswith("text/") or data.media_type in TEXT_TYPES:
         try:
             content = base64.b64decode(data.base64).decode()

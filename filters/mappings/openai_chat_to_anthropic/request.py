@@ -15,6 +15,7 @@ from filters.contract.translation import Call
 from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat import request as openai
 from filters.dialects.openai_chat.request import ChatRequest, JsonSchema
+from filters.mappings import json_schema
 from filters.mappings.openai_chat_to_anthropic import messages, thinking, tools
 from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
@@ -176,11 +177,12 @@ def _translate(call: Call) -> Translated:
         raise unprocessable("n: Anthropic gives one choice per request", "n")
     talk = messages.convert(request.messages, claude=claude.is_claude(call.model), notes=notes)
     schema = _answer_schema(request)
+    enforced = _enforced(schema, model, notes)
     made = tools.convert(
         call.members.get("tools"),
         request.tool_choice,
         parallel=request.parallel_tool_calls,
-        answer_schema=None if model.structured_output else schema,
+        answer_schema=schema if enforced is None else None,
         web_search=_web_search(request, notes),
         notes=notes,
     )
@@ -196,7 +198,7 @@ def _translate(call: Call) -> Translated:
         top_k=plan.top_k,
         stop_sequences=_stop(request, notes),
         thinking=plan.thinking,
-        output_config=_output_config(plan.effort, schema if model.structured_output else None),
+        output_config=_output_config(plan.effort, enforced),
         metadata=_metadata(request, notes),
         service_tier=_service_tier(request, notes),
     )
@@ -272,12 +274,22 @@ def _answer_schema(request: ChatRequest) -> JsonSchema | None:
     return schema
 
 
-def _output_config(effort: str | None, schema: JsonSchema | None) -> anthropic.OutputConfig | None:
+def _enforced(schema: JsonSchema | None, model: claude.ClaudeModel, notes: Notes) -> Raw | None:
+    """What `schema` is as `output_config.format.schema`; None: a tool must stand in for it, or there is none."""
+    if schema is None or not model.structured_output:
+        return None
+    closed = json_schema.closed(schema.schema_)
+    if closed is None:
+        # Models that always think cannot be made to call a tool: the API's own answer is the best that can be had.
+        return schema.schema_ if model.thinks_always else None
+    notes.loosen("response_format.json_schema.schema", closed)
+    return closed.schema
+
+
+def _output_config(effort: str | None, schema: Raw | None) -> anthropic.OutputConfig | None:
     if effort is None and schema is None:
         return None
-    form = None
-    if schema is not None:
-        form = anthropic.OutputFormat("json_schema", schema.schema_)
+    form = anthropic.OutputFormat("json_schema", schema) if schema is not None else None
     return anthropic.OutputConfig(effort, form)
 
 

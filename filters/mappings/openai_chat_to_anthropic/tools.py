@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -10,13 +10,12 @@ from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.dialects.anthropic_messages import request as anthropic
 from filters.dialects.openai_chat.request import NULL, CacheControl, JsonSchema
+from filters.mappings import json_schema
 from filters.mappings.openai_chat_to_anthropic import parts
 from filters.mappings.openai_chat_to_anthropic.notes import Notes
 from filters.mappings.openai_chat_to_anthropic.refusals import malformed, unprocessable
 from filters.quirks import claude
 
-ANY_OBJECT: Final = Raw(b'{"type":"object","properties":{}}')
-_OBJECT: Final = Raw(b'"object"')
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 JSON_TOOL_DESCRIPTION: Final = "Give the final answer with this tool, as its input."
 
@@ -85,7 +84,6 @@ _read_raws = jsonlib.decoder(list[Raw])
 _read_object = jsonlib.decoder(dict[str, Raw])
 _read_choice = jsonlib.decoder(_Choice)
 _read_text = jsonlib.decoder(str)
-_read_any_list = jsonlib.decoder(list[object])
 
 
 def convert(
@@ -148,18 +146,26 @@ def _convert_all(raw: Raw, converted: list[anthropic.Tool | Raw], names: list[st
                 "tool of type 'function' is missing function definition", f"{param}.function", code="missing_field"
             )
         else:
-            converted.append(_function(tool, tool.function, f"{param}.function"))
+            converted.append(_function(tool, tool.function, f"{param}.function", notes))
             names.append(tool.function.name)
 
 
-def _function(tool: Tool, function: Function, param: str) -> anthropic.Tool:
+def _function(tool: Tool, function: Function, param: str, notes: Notes) -> anthropic.Tool:
     if not function.name:
         raise unprocessable("function definition is missing 'name'", f"{param}.name", code="missing_field")
+    schema = input_schema(function.parameters, f"{param}.parameters")
+    strict: Literal[True] | None = None
+    if function.strict:
+        if (closed := json_schema.closed(schema)) is not None:
+            schema, strict = closed.schema, True
+            notes.loosen("tools[].function.parameters", closed)
+        else:
+            notes.drop("tools[].function.strict")
     return anthropic.Tool(
         name=function.name,
         description=function.description or "",
-        input_schema=input_schema(function.parameters, f"{param}.parameters"),
-        strict=True if function.strict else None,
+        input_schema=schema,
+        strict=strict,
         cache_control=parts.cache_control(function.cache_control) or parts.cache_control(tool.cache_control),
         defer_loading=_given(function.defer_loading, tool.defer_loading),
         eager_input_streaming=_given(function.eager_input_streaming, tool.eager_input_streaming),
@@ -172,35 +178,12 @@ def _given(*raws: Raw) -> Raw | None:
     return next((raw for raw in raws if not jsonlib.is_null(raw)), None)
 
 
-def input_schema(parameters: Raw, param: str) -> Raw | dict[str, Raw]:
+def input_schema(parameters: Raw, param: str) -> Raw:
     """The client's schema, byte for byte when Anthropic takes it as it is (C12, C13)."""
-    if jsonlib.is_null(parameters):
-        return ANY_OBJECT
-    try:
-        members = _read_object(parameters)
-    except JsonError:
-        raise unprocessable("parameters must be a JSON schema object", param, code="invalid_schema") from None
-    if not members:
-        return ANY_OBJECT
-    type_, properties, required = members.get("type"), members.get("properties"), members.get("required")
-    if (
-        _starts(type_, b'"')
-        and (properties is None or _starts(properties, b"{"))
-        and (required is None or _starts(required, b"["))
-    ):
-        strings = [] if required is None else _read_any_list(required)
-        if all(isinstance(name, str) for name in strings):
-            return parameters
-    fixed = members if _starts(type_, b'"') else {"type": _OBJECT} | members | {"type": _OBJECT}
-    if properties is not None and not _starts(properties, b"{"):
-        del fixed["properties"]
-    if required is not None:
-        if _starts(required, b"["):
-            names = [name for name in _read_any_list(required) if isinstance(name, str)]
-            fixed["required"] = Raw(jsonlib.encode(names))
-        else:
-            del fixed["required"]
-    return fixed
+    schema = json_schema.object_schema(parameters)
+    if schema is None:
+        raise unprocessable("parameters must be a JSON schema object", param, code="invalid_schema")
+    return schema
 
 
 def _starts(raw: Raw | None, first: bytes) -> bool:
@@ -225,6 +208,8 @@ def _choose(choice: Raw, parallel: bool | None) -> tuple[anthropic.ToolChoice | 
         raise malformed(
             "tool choice must be either string or ChatCompletionNamedToolChoice", "tool_choice", code="invalid_type"
         ) from None
+    if read.type in _CHOICES:  # no documented form; Cursor and other clients of Anthropic's own API write it
+        return _choice(_CHOICES[read.type], disable), None
     if read.type == "function":
         if read.function is None or not read.function.name:
             raise unprocessable("tool_choice names no function", "tool_choice.function.name", code="missing_field")

@@ -260,18 +260,16 @@ def test_what_cannot_be_served_is_refused_by_name(
 
 def test_deep_nesting_is_served_or_malformed() -> None:
     refused = 0
-    for depth in range(700, 1000, 5):
+    for depth in range(800, 1000):
         deep = b"[" * depth + b"]" * depth
         body = b'{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f",'
         body += b'"parameters":{"required":' + deep + b"}}}]}"
         try:
-            jsonlib.members(body)
-        except jsonlib.JsonError:
-            break
-        try:
             translated(body).encode({})
         except MalformedRequest:
             refused += 1
+        except jsonlib.JsonError:  # at the door, which `translated` goes through first
+            break
     assert refused
 
 

@@ -14,7 +14,7 @@ from filters.contract import jsonlib
 from filters.contract.config import Backend, Schema
 from filters.contract.headers import Headers
 from filters.contract.translation import Call
-from filters.errors import TruncatedStream, UpstreamFailure
+from filters.errors import BadUpstreamAnswer, TruncatedStream, UpstreamFailure
 from filters.providers.anthropic import PROVIDER
 
 CASES = cases.load_all(provider="anthropic")
@@ -98,27 +98,23 @@ def test_a_stream_to_a_client_that_wants_a_whole_answer_must_be_complete() -> No
             translator.feed(rest, end=True)
 
 
-def test_a_whole_answer_that_cannot_be_read_is_an_error_event_for_a_streaming_client() -> None:
-    translator = PROVIDER.routes["chat_completions"](call({"stream": True}))
-    assert translator.start(200, Headers([("content-type", "application/json")])).body == "buffer"
-    output = translator.feed(b"{}", end=True)
-    assert output.failure is not None
-    assert output.body is not None
-    assert output.body.startswith(b'data: {"type":"error","error":{"type":"AnthropicBackendError","code":"502"')
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_whole_answer_that_cannot_be_read_is_a_bad_answer_for_a_streaming_client_too(stream: bool, kind: str) -> None:
+    translator = PROVIDER.routes["chat_completions"](call({"stream": stream}))
+    assert translator.start(200, Headers([("content-type", kind)])).body == "buffer"
+    with pytest.raises(BadUpstreamAnswer):
+        translator.feed(b"{}", end=True)
 
 
-def test_an_error_object_with_a_good_status_is_a_failure_all_the_same() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_object_with_a_good_status_is_a_failure_all_the_same(stream: bool) -> None:
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
-    translator = PROVIDER.routes["chat_completions"](call({}))
+    translator = PROVIDER.routes["chat_completions"](call({"stream": stream}))
     translator.start(200, Headers([("content-type", "application/json")]))
     with pytest.raises(UpstreamFailure) as caught:
         translator.feed(body, end=True)
     assert (caught.value.type, caught.value.status, caught.value.message) == ("overloaded_error", 529, "Overloaded")
-    translator = PROVIDER.routes["chat_completions"](call({"stream": True}))
-    translator.start(200, Headers([("content-type", "application/json")]))
-    assert translator.feed(body, end=True).body == (
-        b'data: {"type":"error","error":{"type":"overloaded_error","code":"529","message":"Overloaded"}}\n\n'
-    )
 
 
 def test_a_stream_cut_anywhere_never_ends_as_if_it_were_complete() -> None:

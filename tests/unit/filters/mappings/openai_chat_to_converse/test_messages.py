@@ -221,7 +221,7 @@ def test_parts_that_bedrock_cannot_read_are_refused_by_name(part: dict[str, Any]
         ({"role": "system", "content": {"type": "text"}}, MalformedRequest, "content"),
         ({"role": "system", "content": [{"type": "image_url"}]}, MalformedRequest, "content[0].type"),
         ({"role": "user", "content": 5}, MalformedRequest, "content"),
-        ({"role": "user", "content": [5]}, MalformedRequest, "content"),
+        ({"role": "user", "content": [5]}, MalformedRequest, "content[0]"),
         ({"role": "assistant", "content": [{"type": "image_url"}]}, Unprocessable, "content[0].type"),
         ({"role": "assistant", "tool_calls": [{"id": "c", "type": "custom"}]}, Unprocessable, "tool_calls[0].type"),
         ({"role": "assistant", "tool_calls": [{"id": "", "function": {}}]}, Unprocessable, "tool_calls[0].id"),

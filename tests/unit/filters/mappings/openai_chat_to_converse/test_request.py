@@ -72,7 +72,7 @@ def test_every_request_of_the_cases_validates_against_botocore(case: Case) -> No
         ),
         ({"additionalModelRequestFields": []}, MalformedRequest, "invalid_type", "additionalModelRequestFields"),
         ({"metadata": {"a": 1}}, MalformedRequest, "invalid_type", "metadata"),
-        ({"max_tokens": "5"}, MalformedRequest, "invalid_type", None),
+        ({"max_tokens": "5"}, MalformedRequest, "invalid_type", "max_tokens"),
     ],
 )
 def test_members_that_cannot_be_honoured_are_refused_by_name(
