@@ -1,7 +1,7 @@
 """Where a run keeps its files: directories of mode 0700, files of mode 0600, all gone when the run ends.
 
     <state home>/runs/<run id>/    xDS files and Envoy's bootstrap
-    <runtime dir>/<run id>/        sockets, and the files that hold secrets
+    <runtime dir>/<short id>/      sockets (whose paths must be short), and the files that hold secrets
 
 A run that was killed leaves them behind; the next start removes what no living process holds the lock of.
 """
@@ -67,9 +67,10 @@ def _absolute(text: str, environment: Mapping[str, str]) -> Path:
 @contextlib.contextmanager
 def run_directories(homes: Homes) -> Iterator[RunDirectories]:
     """Makes the directories of a new run and removes them at the end. Raises StateError."""
-    run_id = f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
+    unique = secrets.token_hex(4)
+    run_id = f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{unique}"
     runs = homes.state / "runs"
-    directories = RunDirectories(runs / run_id, homes.runtime / run_id)
+    directories = RunDirectories(runs / run_id, homes.runtime / unique)
     if len(str(directories.filter_socket)) > SOCKET_PATH_LIMIT:
         raise StateError(f"{homes.runtime}: too long for unix sockets; set AIGW_RUNTIME_DIR to a shorter path")
     for parent in (runs, homes.runtime):
