@@ -1,6 +1,6 @@
 """One backendRef of a rule → the backend that the data plane uses, or the reasons why there is none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,12 +11,13 @@ from extension_server.api.aigateway import (
     AIServiceBackend,
     AIServiceBackendSpec,
     AnyBackendSecurityPolicy,
+    SecurityPolicySpec,
     VersionedAPISchema,
 )
 from extension_server.compile import mutations
 from extension_server.compile.grants import Side, granted, refusal
 from extension_server.compile.result import Finding
-from extension_server.compile.snapshot import Snapshot, ref_of
+from extension_server.compile.snapshot import Resources, ref_of
 from extension_server.credentials.policy import AwsEnvironment, CredentialProblem, CredentialReader
 from filters.contract import config
 from filters.contract.config import AwsCredential, Credential, Schema
@@ -51,11 +52,9 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendResolver:
-    """Looks everything up in one snapshot."""
+    """Looks everything up in one state of the world."""
 
-    resources: Snapshot
-    policies: Mapping[tuple[str, str], tuple[AnyBackendSecurityPolicy, ...]]
-    """(namespace, name) of an AIServiceBackend → the policies that target it (`policies_by_target`)"""
+    resources: Resources
     aws_environment: AwsEnvironment | None = None
 
     def resolve(self, route: AIGatewayRoute, rule: int, index: int, ref: AIGatewayRouteBackendRef) -> Resolved:
@@ -124,10 +123,10 @@ class BackendResolver:
             raise Unusable(_error(route, f"{field}.namespace", "RefNotPermitted", refusal(source, target, ref.name)))
         service = self.resources.get(AIServiceBackend, namespace, ref.name)
         if service is None:
-            message = f"AIServiceBackend {namespace}/{ref.name} not found; create it or correct the name"
+            message = self._missing(AIServiceBackend, namespace, ref.name)
             raise Unusable(_error(route, f"{field}.name", "BackendNotFound", message))
         if service.spec is None:
-            raise Unusable(_error(service, "spec", "Invalid", "has no spec; set schema and backendRef"))
+            raise Unusable(_no_spec(service))
         return service, service.spec
 
     def _backend(
@@ -140,14 +139,47 @@ class BackendResolver:
             raise Unusable(
                 _error(service, "spec.backendRef.namespace", "RefNotPermitted", refusal(source, target, name))
             )
+        return self._referenced(service, namespace, name)
+
+    def _referenced(self, service: AIServiceBackend, namespace: str, name: str) -> envoy_gateway.Backend:
         backend = self.resources.get(envoy_gateway.Backend, namespace, name)
         if backend is None:
-            message = f"Backend {namespace}/{name} not found; create it or correct the name"
+            message = self._missing(envoy_gateway.Backend, namespace, name)
             raise Unusable(_error(service, "spec.backendRef.name", "BackendNotFound", message))
         return backend
 
+    def _missing(self, kind: type[AIServiceBackend] | type[envoy_gateway.Backend], namespace: str, name: str) -> str:
+        where = f"{kind.__name__} {namespace}/{name}"
+        problem = self.resources.problem(kind, namespace, name)
+        if problem is not None:
+            return f"{where} cannot be used: {problem}"
+        return f"{where} not found; create it or correct the name"
+
+    def check_backend(self, service: AIServiceBackend) -> tuple[Finding, ...]:
+        """What is wrong with an AIServiceBackend by itself, whoever refers to it."""
+        spec = service.spec
+        if spec is None:
+            return (_no_spec(service),)
+        namespace = spec.backend_ref.namespace or service.namespace
+        try:
+            self._referenced(service, namespace, spec.backend_ref.name)
+            self._credential(service)
+        except Unusable as exc:
+            return exc.findings
+        return tuple(_version_unused(service, spec.schema_))
+
+    def check_policy(self, policy: AnyBackendSecurityPolicy) -> tuple[Finding, ...]:
+        """What is wrong with a BackendSecurityPolicy by itself, whatever it targets."""
+        if policy.spec is None:
+            return (_error(policy, "spec", "Invalid", "has no spec; set type and the credential that goes with it"),)
+        try:
+            self._read(policy, policy.spec)
+        except Unusable as exc:
+            return exc.findings
+        return ()
+
     def _credential(self, service: AIServiceBackend) -> Credential | None:
-        policies = self.policies.get((service.namespace, service.name), ())
+        policies = self.resources.policies_of((service.namespace, service.name))
         if not policies:
             return None
         if len(policies) > 1:
@@ -156,6 +188,9 @@ class BackendResolver:
             raise Unusable(_error(service, "", "Conflicted", message))
         policy = policies[0]
         assert policy.spec is not None  # it has a targetRef
+        return self._read(policy, policy.spec)
+
+    def _read(self, policy: AnyBackendSecurityPolicy, spec: SecurityPolicySpec) -> Credential:
         reader = CredentialReader(
             secret_of=lambda namespace, name: self.resources.get(core.Secret, namespace, name),
             granted=lambda namespace, name: granted(
@@ -167,19 +202,13 @@ class BackendResolver:
             aws_environment=self.aws_environment,
         )
         try:
-            return reader.read(policy.spec, policy.namespace)
+            return reader.read(spec, policy.namespace)
         except CredentialProblem as exc:
             raise Unusable(_error(policy, exc.field, exc.reason, exc.message)) from exc
 
 
-def policies_by_target(resources: Snapshot) -> dict[tuple[str, str], tuple[AnyBackendSecurityPolicy, ...]]:
-    """(namespace, name) of each AIServiceBackend that some policy targets → these policies, by name."""
-    found: dict[tuple[str, str], dict[str, AnyBackendSecurityPolicy]] = {}
-    for policy in resources.all(AnyBackendSecurityPolicy):
-        for target in policy.spec.target_refs if policy.spec else ():
-            if (target.group, target.kind) == (aigateway.GROUP, "AIServiceBackend"):
-                found.setdefault((policy.namespace, target.name), {})[policy.name] = policy
-    return {target: tuple(policies.values()) for target, policies in found.items()}
+def _no_spec(service: AIServiceBackend) -> Finding:
+    return _error(service, "spec", "Invalid", "has no spec; set schema and backendRef")
 
 
 def _error(

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from extension_server.api.gateway import ReferenceGrant, ReferenceGrantSpec
-from extension_server.compile.snapshot import Snapshot
+from extension_server.api.gateway import ReferenceGrantSpec
+from extension_server.compile.snapshot import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +13,11 @@ class Side:
     namespace: str
 
 
-def granted(resources: Snapshot, source: Side, target: Side, name: str) -> bool:
+def granted(resources: Resources, source: Side, target: Side, name: str) -> bool:
     """True within one namespace; else when a grant in the target's namespace says so."""
     if source.namespace == target.namespace:
         return True
-    return any(
-        _allows(grant.spec, source, target, name)
-        for grant in resources.all(ReferenceGrant)
-        if grant.namespace == target.namespace
-    )
+    return any(_allows(grant.spec, source, target, name) for grant in resources.grants(target.namespace))
 
 
 def _allows(spec: ReferenceGrantSpec, source: Side, target: Side, name: str) -> bool:

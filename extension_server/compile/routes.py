@@ -3,9 +3,12 @@
 One HTTPRoute of the route's name, with a rule per AI rule and a last one that fails closed; and the two
 HTTPRouteFilters that its rules refer to (API chapter §2.3). Each AI rule's matches also demand the rule's token in
 RULE_HEADER, which only our filter sets: without the filter every request meets the last rule.
+
+What does not fit into one HTTPRoute goes on in others. The order between them does not matter: the filter picks the
+rule, and the token leads to it wherever it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +35,7 @@ from extension_server.api.gateway import (
     HTTPRouteTimeouts,
     LocalObjectReference,
 )
+from extension_server.compile.result import ObjectRef
 from filters.contract import jsonlib
 from filters.contract.config import RULE_HEADER
 
@@ -40,6 +44,12 @@ PRIORITY_ANNOTATION: Final = "gateway.envoyproxy.io/backend-ref-priority"
 DEFAULT_TIMEOUT: Final = "60s"
 """Envoy's own 15 s would cut most answers of language models"""
 _NOT_COPIED: Final = "kubectl.kubernetes.io/"
+
+MAX_RULES: Final = 16
+MAX_MATCHES: Final = 64
+"""of one rule"""
+MAX_MATCHES_OF_ROUTE: Final = 128
+"""limits of HTTPRoute (Gateway API 1.5); one rule with one match is the fallback's"""
 
 FAIL_CLOSED_STATUS: Final = 503
 FAIL_CLOSED_BODY: Final = jsonlib.encode(
@@ -74,8 +84,35 @@ def not_found_filter_name(route: str) -> str:
     return f"ai-eg-route-not-found-response-{route}"
 
 
-def objects(route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_prefix: str) -> tuple[Object, ...]:
-    """The two filters and the HTTPRoute; AI rule i is rule i of the HTTPRoute, the fallback is the last."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """AI rule `rule`, or a part of its matches, is rule `index` of the HTTPRoute."""
+
+    rule: int
+    http_route: ObjectRef
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    objects: tuple[Object, ...]
+    placements: tuple[Placement, ...]
+    fallbacks: tuple[tuple[ObjectRef, int], ...]
+    """(HTTPRoute, index of its last rule)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A rule of an HTTPRoute, before it is one."""
+
+    rule: int
+    matches: tuple[HTTPRouteMatch, ...]
+
+
+def generate(
+    route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_prefix: str, names: Iterator[str]
+) -> Generated:
+    """The two filters and the HTTPRoutes. `names`: one for each HTTPRoute, as many as it takes."""
     rewrite = HTTPRouteFilter(
         metadata=_metadata(route, rewrite_filter_name(route.name)),
         spec=HTTPRouteFilterSpec(url_rewrite=URLRewrite(hostname=HostnameRewrite(type="Backend"))),
@@ -90,10 +127,48 @@ def objects(route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_prefix: 
             )
         ),
     )
-    return (rewrite, closed, _http_route(route, rules, root_prefix))
+    http_routes = []
+    placements: list[Placement] = []
+    fallbacks = []
+    for pieces, name in zip(_spread(rules), names, strict=False):
+        ref = ObjectRef("HTTPRoute", route.namespace, name)
+        http_routes.append(_http_route(route, name, rules, pieces, root_prefix))
+        placements += (Placement(piece.rule, ref, index) for index, piece in enumerate(pieces))
+        fallbacks.append((ref, len(pieces)))
+    return Generated((rewrite, closed, *http_routes), tuple(placements), tuple(fallbacks))
 
 
-def _http_route(route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_prefix: str) -> HTTPRoute:
+def _spread(rules: Sequence[GeneratedRule]) -> list[list[_Piece]]:
+    """The pieces of each HTTPRoute; the first one is there even without rules."""
+    spread: list[list[_Piece]] = [[]]
+    for index, rule in enumerate(rules):
+        matches = _matches(rule)
+        for start in range(0, len(matches), MAX_MATCHES):
+            piece = _Piece(index, matches[start : start + MAX_MATCHES])
+            # Pieces of one rule never meet in one HTTPRoute: they have the same name.
+            if not _fits(spread[-1], piece) or start:
+                spread.append([])
+            spread[-1].append(piece)
+    return spread
+
+
+def _fits(pieces: list[_Piece], piece: _Piece) -> bool:
+    matches = sum(len(each.matches) for each in pieces) + len(piece.matches)
+    return len(pieces) < MAX_RULES - 1 and matches < MAX_MATCHES_OF_ROUTE
+
+
+def _matches(generated: GeneratedRule) -> tuple[HTTPRouteMatch, ...]:
+    token = HTTPHeaderMatch(name=RULE_HEADER, type="Exact", value=generated.token)
+    alone = (HTTPRouteMatch(headers=(token,)),)
+    if not generated.backend_refs:
+        return alone
+    # The path is `/`, not the root prefix: the filter has put the provider's path in place when these are tried.
+    return tuple(HTTPRouteMatch(headers=(token, *match.headers)) for match in generated.rule.matches) or alone
+
+
+def _http_route(
+    route: AIGatewayRoute, name: str, rules: Sequence[GeneratedRule], pieces: Sequence[_Piece], root_prefix: str
+) -> HTTPRoute:
     assert route.spec is not None
     fallback = HTTPRouteRule(
         name=NOT_FOUND_RULE,
@@ -102,36 +177,33 @@ def _http_route(route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_pref
     )
     copied = {key: text for key, text in route.metadata.annotations.items() if not key.startswith(_NOT_COPIED)}
     priorities = ",".join(
-        f"{index}:{ref.name}:{ref.priority}" for index, rule in enumerate(rules) for ref in rule.rule.backend_refs
+        f"{index}:{ref.name}:{ref.priority}"
+        for index, piece in enumerate(pieces)
+        for ref in rules[piece.rule].rule.backend_refs
     )
     return HTTPRoute(
         metadata=_metadata(
             route,
-            route.name,
+            name,
             labels=dict(route.metadata.labels),
             annotations={**copied, PRIORITY_ANNOTATION: priorities, MARKER_ANNOTATION: "true"},
         ),
         spec=HTTPRouteSpec(
             parent_refs=route.spec.parent_refs,
             hostnames=route.spec.hostnames,
-            rules=(*(_rule(route, rule) for rule in rules), fallback),
+            rules=(*(_rule(route, rules[piece.rule], piece.matches) for piece in pieces), fallback),
         ),
     )
 
 
-def _rule(route: AIGatewayRoute, generated: GeneratedRule) -> HTTPRouteRule:
-    token = HTTPHeaderMatch(name=RULE_HEADER, type="Exact", value=generated.token)
+def _rule(route: AIGatewayRoute, generated: GeneratedRule, matches: tuple[HTTPRouteMatch, ...]) -> HTTPRouteRule:
     if not generated.backend_refs:
         return HTTPRouteRule(
-            name=generated.rule.name,
-            matches=(HTTPRouteMatch(headers=(token,)),),
-            filters=(_reference(not_found_filter_name(route.name)),),
+            name=generated.rule.name, matches=matches, filters=(_reference(not_found_filter_name(route.name)),)
         )
-    # The path is `/`, not the root prefix: the filter has put the provider's path in place when these are tried.
     return HTTPRouteRule(
         name=generated.rule.name,
-        matches=tuple(HTTPRouteMatch(headers=(token, *match.headers)) for match in generated.rule.matches)
-        or (HTTPRouteMatch(headers=(token,)),),
+        matches=matches,
         filters=(_reference(rewrite_filter_name(route.name)),),
         backend_refs=generated.backend_refs,
         timeouts=_timeouts(generated.rule.timeouts),

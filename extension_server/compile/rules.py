@@ -18,9 +18,7 @@ from filters.contract import config, jsonlib
 from filters.contract.config import RULE_HEADER, Cost, FilterConfig, Listener, Match, VirtualHost
 
 MAX_BACKENDS: Final = 16
-MAX_MATCHES: Final = 64
 MAX_HEADERS: Final = 16
-MAX_MATCHES_OF_ROUTE: Final = 128
 """limits of HTTPRoute (Gateway API 1.5)"""
 TOKEN_LENGTH: Final = 32
 
@@ -31,7 +29,9 @@ class RulePart:
 
     generated: GeneratedRule
     compiled: CompiledRule
+    """as if its HTTPRoute had one rule per AI rule; `routes.Generated` says where it really is"""
     rule: config.Rule
+    """with the route's own costs"""
     backends: tuple[config.Backend, ...]
     matches: tuple[Match, ...]
     findings: tuple[Finding, ...]
@@ -43,18 +43,17 @@ class RulePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleCompiler:
-    """Compiles the rules of one route of one Gateway."""
+    """Compiles the rules of one route, the same for every Gateway that serves it: its HTTPRoutes hold one token."""
 
-    gateway: str
     route: AIGatewayRoute
     resolver: BackendResolver
     costs: tuple[Cost, ...]
+    """the route's own"""
     token_key: bytes
     user_filters: bool
 
-    def compile(self, index: int, rule: AIGatewayRouteRule, matches_before: int) -> RulePart:
-        """`matches_before`: number of matches of the earlier rules, which count against the route's limit."""
-        limits = tuple(self._limits(index, rule, matches_before))
+    def compile(self, index: int, rule: AIGatewayRouteRule) -> RulePart:
+        limits = tuple(self._limits(index, rule))
         resolved: list[Resolved] = []
         failures: list[Finding] = list(limits)
         for position, ref in enumerate(rule.backend_refs):
@@ -150,7 +149,7 @@ class RuleCompiler:
         a filter and an Envoy of different age never combine one's credentials with the other's upstream."""
         content = config.encode(
             FilterConfig(
-                gateway=self.gateway,
+                gateway="",
                 listeners=(Listener("", (VirtualHost((), matches),)),),
                 rules=(rule,),
                 backends=backends,
@@ -159,20 +158,11 @@ class RuleCompiler:
         addresses = jsonlib.encode([each.endpoints for each in usable])
         return hmac.digest(self.token_key, content + addresses, "sha256").hex()[:TOKEN_LENGTH]
 
-    def _limits(self, index: int, rule: AIGatewayRouteRule, matches_before: int) -> Iterator[Finding]:
+    def _limits(self, index: int, rule: AIGatewayRouteRule) -> Iterator[Finding]:
         field = f"spec.rules[{index}]"
         if len(rule.backend_refs) > MAX_BACKENDS:
             message = f"has {len(rule.backend_refs)} entries; at most {MAX_BACKENDS} can be routed to, split the rule"
             yield self._finding("error", f"{field}.backendRefs", "TooMany", message)
-        if len(rule.matches) > MAX_MATCHES:
-            message = f"has {len(rule.matches)} entries; at most {MAX_MATCHES} can be routed, split the rule"
-            yield self._finding("error", f"{field}.matches", "TooMany", message)
-        elif matches_before + len(rule.matches) > MAX_MATCHES_OF_ROUTE - 1:
-            message = (
-                f"brings the matches of the route to {matches_before + len(rule.matches)}; at most "
-                f"{MAX_MATCHES_OF_ROUTE - 1} can be routed, split the AIGatewayRoute"
-            )
-            yield self._finding("error", f"{field}.matches", "TooMany", message)
         for position, match in enumerate(rule.matches):
             where = f"{field}.matches[{position}].headers"
             if len(match.headers) >= MAX_HEADERS:

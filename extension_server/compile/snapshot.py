@@ -4,15 +4,36 @@ Built by the file loader and by the controller's store; read by everything that 
 changes: a new state of the world is a new snapshot.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from extension_server.api import aigateway
+from extension_server.api.aigateway import AnyBackendSecurityPolicy
 from extension_server.api.base import Object
+from extension_server.api.gateway import ReferenceGrant
 from extension_server.compile.result import ObjectRef
 
 T = TypeVar("T", bound=Object)
+Target = tuple[str, str]
+"""namespace and name of an AIServiceBackend"""
+
+
+class Resources(Protocol):
+    """What compiling one object may ask. Few questions, so that a caller can note which were asked (`reads.py`)."""
+
+    def get(self, kind: type[T], namespace: str, name: str) -> T | None:
+        """The object of that kind and name, or None."""
+
+    def grants(self, namespace: str) -> tuple[ReferenceGrant, ...]:
+        """The ReferenceGrants of one namespace, by name."""
+
+    def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
+        """The BackendSecurityPolicies that target an AIServiceBackend, by name."""
+
+    def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
+        """Why an object that exists cannot be used at all (`get` gives None then); None when there is no such."""
 
 
 def ref_of(object_: Object) -> ObjectRef:
@@ -33,6 +54,7 @@ class Snapshot:
 
     _by_ref: MappingProxyType[ObjectRef, Object]
     _by_kind: MappingProxyType[str, tuple[Object, ...]]
+    _policies: MappingProxyType[Target, tuple[AnyBackendSecurityPolicy, ...]]
 
     def __init__(self, objects: Iterable[Object] = ()) -> None:
         by_ref: dict[ObjectRef, Object] = {}
@@ -48,6 +70,7 @@ class Snapshot:
         object.__setattr__(
             self, "_by_kind", MappingProxyType({kind: tuple(members) for kind, members in by_kind.items()})
         )
+        object.__setattr__(self, "_policies", MappingProxyType(policies_by_target(self.all(AnyBackendSecurityPolicy))))
 
     def get(self, kind: type[T], namespace: str, name: str) -> T | None:
         """The object of that kind and name, or None."""
@@ -58,6 +81,15 @@ class Snapshot:
         """Every object of that kind, by namespace and name."""
         return tuple(found for found in self._by_kind.get(_kind(kind), ()) if isinstance(found, kind))
 
+    def grants(self, namespace: str) -> tuple[ReferenceGrant, ...]:
+        return tuple(grant for grant in self.all(ReferenceGrant) if grant.namespace == namespace)
+
+    def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
+        return self._policies.get(backend, ())
+
+    def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
+        return None
+
     def __iter__(self) -> Iterator[Object]:
         return iter(self._by_ref.values())
 
@@ -67,6 +99,24 @@ class Snapshot:
     def with_objects(self, objects: Iterable[Object]) -> "Snapshot":
         """This snapshot and `objects` besides. Raises DuplicateObject."""
         return Snapshot((*self, *objects))
+
+
+def targets(policy: AnyBackendSecurityPolicy) -> tuple[Target, ...]:
+    """The AIServiceBackends that a policy targets, each once."""
+    references = policy.spec.target_refs if policy.spec else ()
+    ours = (each for each in references if (each.group, each.kind) == (aigateway.GROUP, "AIServiceBackend"))
+    return tuple(dict.fromkeys((policy.namespace, each.name) for each in ours))
+
+
+def policies_by_target(
+    policies: Iterable[AnyBackendSecurityPolicy],
+) -> Mapping[Target, tuple[AnyBackendSecurityPolicy, ...]]:
+    """Each AIServiceBackend that some policy targets → these policies, in their order."""
+    found: dict[Target, list[AnyBackendSecurityPolicy]] = {}
+    for policy in policies:
+        for target in targets(policy):
+            found.setdefault(target, []).append(policy)
+    return {target: tuple(each) for target, each in found.items()}
 
 
 def _kind(model: type[Object]) -> str:

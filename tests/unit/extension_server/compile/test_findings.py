@@ -31,11 +31,11 @@ def merged(base: Any, change: Any) -> Any:
     return change
 
 
-def compiled(change: dict[str, Any], **options: Any) -> Compiled:
+def compiled(change: dict[str, Any], gateway: str = "g", **options: Any) -> Compiled:
     documents = {f"{each['kind']} {each['metadata']['name']}": each for each in yaml.safe_load_all(TABLE["base"])}
     documents = {key: each for key, each in merged(documents, change).items() if each is not None}
     objects = [parse(kinds.model_of(each["apiVersion"], each["kind"]), each) for each in documents.values()]
-    return compile_gateway(Snapshot(objects), ObjectRef("Gateway", "default", "g"), token_key=b"k", **options)
+    return compile_gateway(Snapshot(objects), ObjectRef("Gateway", "default", gateway), token_key=b"k", **options)
 
 
 def cases() -> Iterator[Any]:
@@ -126,26 +126,79 @@ def test_a_missing_gateway_is_a_callers_mistake() -> None:
         compiled({"Gateway g": None})
 
 
+def rules(*counts: int) -> list[dict[str, Any]]:
+    """Rules with so many matches each."""
+    return [
+        {
+            "name": f"rule-{rule}",
+            "matches": [{"headers": [{"name": "x", "value": f"{rule}-{n}"}]} for n in range(count)],
+            "backendRefs": [{"name": "fine"}],
+        }
+        for rule, count in enumerate(counts)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "says"),
+    ("matches", "spread"),
     [
-        (65, 1, "spec.rules[0].matches: has 65 entries; at most 64 can be routed, split the rule"),
-        (
-            64,
-            64,
-            (
-                "spec.rules[1].matches: brings the matches of the route to 128; at most 127 can be routed, split the "
-                "AIGatewayRoute"
-            ),
-        ),
+        ((65, 0), [("r", [64]), ("r-1", [1, 1])]),
+        ((128, 0), [("r", [64]), ("r-1", [64, 1])]),
+        ((64, 63), [("r", [64, 63])]),
+        ((64, 64), [("r", [64]), ("r-1", [64])]),
+        ((1,) * 15, [("r", [1] * 15)]),
+        ((0, 128, 1), [("r", [1, 64]), ("r-1", [64, 1])]),
     ],
 )
-def test_more_matches_than_an_httproute_holds_are_refused(first: int, second: int, says: str) -> None:
-    rules = [
-        {"matches": [{"headers": [{"name": "x", "value": f"{rule}-{n}"}]} for n in range(count)]}
-        for rule, count in enumerate((first, second))
-    ]
-    result = compiled({"AIGatewayRoute r": {"spec": {"rules": rules}}})
-    assert [str(finding) for finding in result.findings] == [f"AIGatewayRoute default/r: {says}"]
-    route = next(each for each in result.objects if isinstance(each, HTTPRoute))
-    assert sum(len(rule.matches) for rule in route.spec.rules) <= 128
+def test_more_than_an_httproute_holds_goes_on_in_others(
+    matches: tuple[int, ...], spread: list[tuple[str, list[int]]]
+) -> None:
+    result = compiled({"AIGatewayRoute r": {"spec": {"rules": rules(*matches)}}})
+    http_routes = [each for each in result.objects if isinstance(each, HTTPRoute)]
+    assert [(each.name, [len(rule.matches) for rule in each.spec.rules[:-1]]) for each in http_routes] == spread
+    assert {each.spec.rules[-1].name for each in http_routes} == {"route-not-found"}
+    assert [(ref.name, index) for ref, index in result.fallbacks] == [(name, len(each)) for name, each in spread]
+    assert result.findings == ()
+    for rule in result.rules:
+        http_route = next(each for each in http_routes if each.name == rule.http_route.name)
+        placed = http_route.spec.rules[rule.http_rule]
+        assert placed.name == f"rule-{rule.rule}"
+        assert {match.headers[0].value for match in placed.matches} == {rule.token}
+
+
+def test_a_name_that_somebody_else_has_is_passed_over() -> None:
+    taken = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "r-1"},
+        "spec": {},
+    }
+    other = {
+        "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+        "kind": "AIGatewayRoute",
+        "metadata": {"name": "r-2"},
+        "spec": {"rules": []},
+    }
+    change = {
+        "AIGatewayRoute r": {"spec": {"rules": rules(128)}},
+        "HTTPRoute r-1": taken,
+        "AIGatewayRoute r-2": other,
+    }
+    names = [each.name for each in compiled(change).objects if isinstance(each, HTTPRoute)]
+    assert names == ["r", "r-3"]
+
+
+def test_a_route_of_two_gateways_has_the_same_token_on_both() -> None:
+    change = {
+        "Gateway h": {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "h"},
+            "spec": {"gatewayClassName": "c", "listeners": [{"name": "http", "protocol": "HTTP", "port": 80}]},
+        },
+        "AIGatewayRoute r": {"spec": {"parentRefs": [{"name": "g"}, {"name": "h"}]}},
+    }
+    one = compiled(change, user_filters=("default/h/http",))
+    other = compiled(change, gateway="h", user_filters=("default/h/http",))
+    assert one.rules == other.rules
+    assert one.objects == other.objects
+    assert {rule.plan for rule in one.rules} == {"attempt"}
