@@ -2,9 +2,9 @@
 
 Request headers only, on a cluster of its own. The exchange that it belongs to is found by the dynamic metadata that the
 listener level set (docs/adr/0005): upstream filters see the downstream request's dynamic metadata, and Envoy 1.38.3
-forwards it from there (tests/standalone, failover). Its answer replaces the body while headers are still open, for which Envoy drops
-content-length; a header mutation right after it restores the length from metadata, lest every provider get a chunked
-body.
+forwards it from there (tests/standalone, failover). Its answer replaces the body while headers are still open, for
+which Envoy drops content-length; a header mutation right after it restores the length from metadata, lest every
+provider get a chunked body.
 """
 
 from typing import Final
