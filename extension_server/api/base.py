@@ -244,8 +244,8 @@ class Model(BaseModel):
         if self.max_properties is not None and size > self.max_properties:
             raise PydanticCustomError(
                 "properties",
-                "Too many: {size}: must have at most {limit} items",
-                {"size": size, "limit": self.max_properties},
+                "Too many: {size}: must have at most {limit} {items}",
+                {"size": size, "limit": self.max_properties, "items": "item" if self.max_properties == 1 else "items"},
             )
         broken = [rule.message for rule in self.cel_rules if not rule.accepts(self)]
         if broken:
@@ -337,22 +337,53 @@ class InvalidObject(ValueError):
 def parse(model: type[Object], document: Mapping[str, Any]) -> Object:
     """The object in `document`, defaulted and checked as the API server would. `status` is ignored.
 
-    Raises InvalidObject with everything that is wrong.
+    Problems are told in the API server's words where it has any: people look for them. Raises InvalidObject with
+    everything that is wrong.
     """
     wanted = {key: value for key, value in document.items() if key != "status"}
+    stored = _as_stored(wanted)
+    # Through JSON: strict mode then knows arrays and date texts, and YAML's own types cannot slip in.
+    text = jsonlib.encode(stored)
     try:
-        # Through JSON: strict mode then knows arrays and date texts, and YAML's own types cannot slip in.
-        return model.model_validate_json(jsonlib.encode(_without_nulls(wanted)))
+        result = model.model_validate_json(text)
     except ValidationError as exc:
-        raise InvalidObject(_problems(exc.errors(include_url=False, include_input=False))) from exc
+        raise InvalidObject(_problems(exc.errors(include_url=False))) from exc
+    written = jsonlib.encode(wanted)
+    if len(written) != len(text):
+        _refuse_unknown_nulls(model, written)
+    return result
 
 
-def _without_nulls(value: Any) -> Any:
+def parse_stored(model: type[Object], document: Mapping[str, Any]) -> Object:
+    """The object in `document`, which an API server has accepted. Members that the model does not know are left out:
+    they are of another release, or none of our business. `status` is ignored. Raises InvalidObject."""
+    wanted = {key: value for key, value in document.items() if key != "status"}
+    try:
+        return model.model_validate_json(jsonlib.encode(_as_stored(wanted)), extra="ignore")
+    except ValidationError as exc:
+        raise InvalidObject(_problems(exc.errors(include_url=False))) from exc
+
+
+def _refuse_unknown_nulls(model: type[Object], text: bytes) -> None:
+    """A field that does not exist is an error although it holds nothing: it is misspelt."""
+    try:
+        model.model_validate_json(text)
+    except ValidationError as exc:
+        # Nulls of fields that do exist are no errors.
+        unknown = [error for error in exc.errors(include_url=False) if error["type"] == "extra_forbidden"]
+        if unknown:
+            raise InvalidObject(_problems(unknown)) from exc
+
+
+def _as_stored(value: Any) -> Any:
+    """Without nulls, and 1.0 is the whole number 1."""
     match value:
+        case float() if value.is_integer() and abs(value) < 2**63:
+            return int(value)
         case Mapping():
-            return {str(key): _without_nulls(member) for key, member in value.items() if member is not None}
+            return {str(key): _as_stored(member) for key, member in value.items() if member is not None}
         case list():
-            return [_without_nulls(item) for item in value]
+            return [_as_stored(item) for item in value]
         case _:
             return value
 
@@ -360,24 +391,27 @@ def _without_nulls(value: Any) -> Any:
 _TEXTS: Final[dict[str, str]] = {
     "missing": "Required value",
     "extra_forbidden": "unknown field",
-    "string_type": "must be a string",
+    "string_type": "must be of type string",
     "string_too_short": "should be at least {min_length} chars long",
-    "string_too_long": "may not be more than {max_length} characters",
+    "string_too_long": "Too long: may not be more than {max_length} bytes",
     "string_pattern_mismatch": "should match '{pattern}'",
-    "int_type": "must be an integer",
-    "int_from_float": "must be an integer",
-    "bool_type": "must be a boolean",
-    "tuple_type": "must be an array",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "literal_error": "Unsupported value: supported values: {expected}",
+    "int_type": "must be of type integer",
+    "int_from_float": "must be of type integer",
+    "bool_type": "must be of type boolean",
+    "tuple_type": "must be of type array",
+    "dict_type": "must be of type object",
+    "model_type": "must be of type object",
+    "model_attributes_type": "must be of type object",
     "greater_than_equal": "should be greater than or equal to {ge}",
     "less_than_equal": "should be less than or equal to {le}",
     "too_short": "should have at least {min_length} items",
-    "too_long": "Too many: must have at most {max_length} items",
-    "datetime_type": "must be a string",
+    "too_long": "Too many: {actual_length}: must have at most {max_length} items",
+    "datetime_type": "must be of type string",
 }
+
+
+_LITERAL: Final = re.compile(r"'([^']*)'|([0-9]+)")
+"""the values in pydantic's `'A', 'B' or 'C'`"""
 
 
 def _problems(errors: list[ErrorDetails]) -> tuple[Problem, ...]:
@@ -407,6 +441,16 @@ def _problem(error: ErrorDetails) -> Problem:
             path += f"[{step}]"
         elif not step.startswith(("constrained-", "function-")) and step not in ("str", "int"):
             path += f".{step}" if path else step
+    return Problem(path, _text(error), unknown_field=error["type"] == "extra_forbidden")
+
+
+def _text(error: ErrorDetails) -> str:
+    """The API server's words where it has any."""
+    context = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        values = ", ".join(f'"{text or number}"' for text, number in _LITERAL.findall(context["expected"]))
+        given = error["input"]
+        shown = f'"{given}"' if isinstance(given, str) else given
+        return f"Unsupported value: {shown}: supported values: {values}"
     text = _TEXTS.get(error["type"])
-    message = text.format(**error.get("ctx", {})) if text else error["msg"]
-    return Problem(path, message, unknown_field=error["type"] == "extra_forbidden")
+    return text.format(**context) if text else error["msg"]
