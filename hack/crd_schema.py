@@ -30,8 +30,14 @@ from extension_server.api.base import (
 
 Schema = dict[str, Any]
 
-_IMPLIED: Final = {("int32", "minimum"): -(2**31), ("int32", "maximum"): 2**31 - 1}
 _INT64: Final = {"minimum": -(2**63), "maximum": 2**63 - 1}
+_ORDER: Final = (
+    "description", "type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern",
+    "anyOf", "allOf", "minItems", "maxItems", "items", "minProperties", "maxProperties", "properties", "required",
+    "additionalProperties", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations",
+)  # fmt: skip
+"""of the keywords in a schema: as people read it, whatever the order of the annotations"""
 _SIZES: Final = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
 _QUANTITIES: Final = (
     (Quantity, {"pattern": QUANTITY_PATTERN}),
@@ -55,12 +61,12 @@ def of_model(model: type[Model]) -> Schema:
         written = field.alias or name
         schema = of_type(field.annotation, field.metadata)
         if documents.get(name):
-            schema = {"description": documents[name], **schema}
+            schema["description"] = documents[name]
         if field.is_required():
             required.append(written)
         elif _stated(field):
             schema["default"] = field.default
-        properties[written] = schema
+        properties[written] = _in_order(schema)
     result: Schema = {"type": "object"}
     if own := document(model):
         result["description"] = own
@@ -156,8 +162,8 @@ def _constrained(schema: Schema, metadata: Iterable[Any]) -> Schema:
             case _:
                 raise TypeError(f"no schema for the constraint {each!r}")
     for bound, limit in _INT64.items():
-        # JSON numbers of the API server are 64 bits wide anyway
-        if bound in schema and schema[bound] in (limit, _IMPLIED.get((schema.get("format", ""), bound))):
+        # Whole numbers of the API server are 64 bits wide anyway; those of 32 bits it does not check by their format.
+        if schema.get(bound) == limit:
             del schema[bound]
     return _with_rules(schema, rules)
 
@@ -165,7 +171,11 @@ def _constrained(schema: Schema, metadata: Iterable[Any]) -> Schema:
 def _with_rules(schema: Schema, rules: Iterable[Rule]) -> Schema:
     if texts := [{"rule": rule.cel, "message": rule.message} for rule in rules]:
         schema["x-kubernetes-validations"] = texts
-    return schema
+    return _in_order(schema)
+
+
+def _in_order(schema: Schema) -> Schema:
+    return {keyword: schema[keyword] for keyword in sorted(schema, key=_ORDER.index)}
 
 
 def _written(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aigw.standalone import yaml_documents
 from aigw.standalone.yaml_documents import BadYaml, Document
-from extension_server.api import core, kinds
+from extension_server.api import core, kinds, mcp, quota
 from extension_server.api.base import InvalidObject, Object, Problem, parse
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
@@ -24,6 +24,7 @@ from filters.contract.secret import Secret
 _SUBSTITUTION: Final = "substitution.aigw.run/"
 _FROM_ENVIRONMENT: Final = f"{_SUBSTITUTION}env/"
 _FROM_FILE: Final = f"{_SUBSTITUTION}file/"
+_LATER: Final = (mcp.MCPRoute, quota.QuotaPolicy)
 _FOREIGN_HINT: Final = "not supported by standalone; use Envoy Gateway"
 
 
@@ -132,6 +133,10 @@ class _Reader:
         except InvalidObject as exc:
             foreign = not kinds.is_ours(model)
             self.errors += (f"{place}: {problem.field}: {_text(problem, foreign)}" for problem in exc.problems)
+            return
+        if isinstance(object_, _LATER):
+            message = f"kind {object_.kind} is not supported by `aigw run` yet; take the object out of the file"
+            self.errors.append(f"{place}: {message}")
             return
         if isinstance(object_, core.Secret):
             object_ = self._substituted(object_, place)

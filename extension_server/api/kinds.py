@@ -2,16 +2,19 @@
 
 from typing import Final, get_args
 
-from extension_server.api import aigateway, core, envoy_gateway, gateway
+from extension_server.api import aigateway, core, envoy_gateway, gateway, mcp, quota
 from extension_server.api.base import Object
 
-_OURS: Final[tuple[type[Object], ...]] = (
+OURS: Final[tuple[type[Object], ...]] = (
     aigateway.AIGatewayRoute,
     aigateway.AIServiceBackend,
     aigateway.BackendSecurityPolicy,
     aigateway.BackendSecurityPolicyV1alpha1,
     aigateway.GatewayConfig,
+    mcp.MCPRoute,
+    quota.QuotaPolicy,
 )
+"""every version of our own kinds"""
 
 _FOREIGN: Final[tuple[type[Object], ...]] = (
     core.ConfigMap,
@@ -30,16 +33,13 @@ _FOREIGN: Final[tuple[type[Object], ...]] = (
 )
 
 
-_LATER: Final = {(f"{aigateway.GROUP}", "MCPRoute"), (f"{aigateway.GROUP}", "QuotaPolicy")}
-
-
 class UnknownKind(LookupError):
     """No model for this apiVersion and kind; the text says what to do."""
 
 
 def _table() -> dict[str, dict[str, type[Object]]]:
     table: dict[str, dict[str, type[Object]]] = {}
-    for model in (*_OURS, *_FOREIGN):
+    for model in (*OURS, *_FOREIGN):
         versions = get_args(model.model_fields["api_version"].annotation)
         table.setdefault(model.model_fields["kind"].default, {}).update(dict.fromkeys(versions, model))
     return table
@@ -57,11 +57,9 @@ def model_of(api_version: str, kind: str) -> type[Object]:
         return versions[api_version]
     if any(version.rpartition("/")[0] == group for version in versions):
         raise UnknownKind(f"apiVersion {api_version} of kind {kind} is not supported; use {' or '.join(versions)}")
-    if (group, kind) in _LATER:
-        raise UnknownKind(f"kind {kind} is not supported by `aigw run` yet; take the object out of the file")
     raise UnknownKind(f"kind {kind} ({api_version}) is not supported by standalone; use Envoy Gateway")
 
 
 def is_ours(model: type[Object]) -> bool:
     """False for kinds of which only a part is modelled."""
-    return model in _OURS
+    return model in OURS

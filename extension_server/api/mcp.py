@@ -155,7 +155,7 @@ NO_SCOPE_CLAIM: Final = Rule(
 class JWTSource(Model):
     scopes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
     """Scopes that the token must hold, all of them."""
-    claims: Annotated[tuple[JWTClaim, ...], NO_SCOPE_CLAIM, Field(max_length=16)] = ()
+    claims: Annotated[tuple[JWTClaim, ...], Field(max_length=16), NO_SCOPE_CLAIM] = ()
     """Claims that the token must hold, all of them."""
 
     cel_rules = (
@@ -280,15 +280,15 @@ class MCPBackendSelector(Model):
 
 
 class MCPRouteSpec(Model):
-    parent_refs: Annotated[tuple[ParentReference, ...], ONLY_GATEWAYS, Field(min_length=1, max_length=16)]
+    parent_refs: Annotated[tuple[ParentReference, ...], Field(min_length=1, max_length=16), ONLY_GATEWAYS]
     """Gateways that serve the route."""
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     """Hosts that the route is for; absent: every host of the listener."""
     path: Path = "/mcp"
     """Exact path of the MCP endpoint."""
-    headers: Annotated[tuple[HTTPHeaderMatch, ...], ListKey("name"), Field(max_length=16)] = ()
+    headers: Annotated[tuple[HTTPHeaderMatch, ...], Field(max_length=16), ListKey("name")] = ()
     """Headers that a request must carry, all of them."""
-    backend_refs: Annotated[tuple[MCPBackendRef, ...], UNIQUE_BACKEND_NAMES, Field(min_length=1, max_length=256)]
+    backend_refs: Annotated[tuple[MCPBackendRef, ...], Field(min_length=1, max_length=256), UNIQUE_BACKEND_NAMES]
     """MCP servers behind the endpoint."""
     security_policy: MCPRouteSecurityPolicy | None = None
     """Who may use the route."""

@@ -124,7 +124,7 @@ ONLY_AI_BACKENDS: Final = Rule(
 
 
 class QuotaPolicySpec(Model):
-    target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], ONLY_AI_BACKENDS, Field(max_length=16)] = ()
+    target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], Field(max_length=16), ONLY_AI_BACKENDS] = ()
     """AIServiceBackends of the same namespace that the quotas are for."""
     service_quota: ServiceQuota | None = None
     per_model_quotas: Annotated[tuple[PerModelQuota, ...], Field(max_length=128)] = ()

@@ -34,4 +34,4 @@ class Status(Model):
 class GatewayConfigStatus(Model):
     """What the controller found."""
 
-    conditions: Annotated[tuple[Condition, ...], ListKey("type"), Field(max_length=8)] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=8), ListKey("type")] = ()

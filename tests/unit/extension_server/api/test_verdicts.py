@@ -2,47 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 from pydantic import BaseModel
 
 from extension_server.api import aigateway, kinds
 from extension_server.api.base import InvalidObject, Model, Object, Rule, parse
-
-HERE = Path(__file__).parent
-VERDICTS = yaml.safe_load((HERE / "verdicts.yaml").read_text())
-OIDC = yaml.safe_load((HERE / "oidc.yaml").read_text())
-OURS = (
-    aigateway.AIGatewayRoute,
-    aigateway.AIServiceBackend,
-    aigateway.BackendSecurityPolicy,
-    aigateway.BackendSecurityPolicyV1alpha1,
-    aigateway.GatewayConfig,
-)
-
-
-def merged(base: Any, change: Any) -> Any:
-    if not isinstance(base, dict) or not isinstance(change, dict):
-        return change
-    return {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
-
-
-def documents() -> Iterator[Any]:
-    for case in VERDICTS["cases"]:
-        document = merged(VERDICTS["base"][case["kind"]], case.get("with", {}))
-        yield pytest.param(document, case.get("rejects", {}), id=f"{case['kind']} {case['title']}")
-    for case in OIDC["cases"]:
-        document = merged(VERDICTS["base"]["BackendSecurityPolicy"], {"spec": {"apiKey": None}})
-        token = {"awsRoleArn": "a", "oidc": merged(OIDC["base"], case.get("with", {}))}
-        document["spec"] |= {"type": "AWSCredentials", "awsCredentials": {"region": "r", "oidcExchangeToken": token}}
-        place = "spec.awsCredentials.oidcExchangeToken.oidc"
-        rejects = {f"{place}{field}": message for field, message in case.get("rejects", {}).items()}
-        yield pytest.param(document, rejects, id=f"OIDC {case['title']}")
+from tests.support import validation
+from tests.support.validation import Case
 
 
 def verdict(document: Mapping[str, Any]) -> dict[str, str]:
@@ -53,9 +23,11 @@ def verdict(document: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize(("document", "rejects"), list(documents()))
-def test_the_verdict_names_every_offending_field(document: dict[str, Any], rejects: dict[str, str]) -> None:
-    assert verdict(document) == rejects
+@pytest.mark.parametrize("case", validation.cases(), ids=lambda case: case.title)
+def test_the_verdict_names_every_offending_field(case: Case) -> None:
+    found = verdict(case.document)
+    assert found.keys() == case.rejects.keys()
+    assert [(field, text) for field, text in case.rejects.items() if text not in found[field]] == []
 
 
 def rules(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[Rule]:
@@ -117,15 +89,15 @@ def test_each_rule_says_the_same_in_python_and_in_cel(monkeypatch: pytest.Monkey
         return holds
 
     monkeypatch.setattr(Rule, "accepts", accepts)
-    for parameters in documents():
-        verdict(parameters.values[0])
+    for case in validation.cases():
+        verdict(case.document)
     assert differences == []
     seen: set[type[BaseModel]] = set()
-    expected = {rule.id for model in OURS for rule in rules(model, seen)}
+    expected = {rule.id for model in kinds.OURS for rule in rules(model, seen)}
     assert outcomes == {rule: {True, False} for rule in expected}
 
 
-@pytest.mark.parametrize("model", OURS)
+@pytest.mark.parametrize("model", kinds.OURS)
 def test_each_kind_has_a_json_schema_to_make_its_crd_from(model: type[Object]) -> None:
     schema = model.model_json_schema()
     assert set(schema["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
