@@ -55,19 +55,23 @@ check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: generate
-generate: $(STAMP) ## write generated files: Envoy's message types (throw-away environment with pinned xds-protos)
+generate: generate-crds ## write generated files: CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
 	@$(BIN)/python hack/generate_descriptors.py
+
+.PHONY: generate-crds
+generate-crds: $(STAMP) ## write manifests/crds from the models in extension_server/api
+	@$(BIN)/python -m hack.generate_crds
 
 .PHONY: check-generated
 check-generated: $(STAMP) ## are generated files those of their inputs
-	@$(BIN)/python hack/generate_descriptors.py --check && echo "generated: ok"
+	@$(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && echo "generated: ok"
 
 # Files run on two workers side by side, each whole on one: every service has ports of its own.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: test
-test: $(STAMP) ## every test: units, real Envoy, standalone, the bench harness
-	@$(PYTEST) tests
+test: $(STAMP) ## every test that needs no cluster: units, real Envoy, standalone, the bench harness
+	@$(PYTEST) tests --ignore=tests/gateway
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## tests without any other process
@@ -80,6 +84,20 @@ test-envoy: $(STAMP) ## tests against a real Envoy, conformance cases and SDKs i
 .PHONY: test-standalone
 test-standalone: $(STAMP) ## `aigw run` end to end
 	@$(PYTEST) tests/standalone
+
+# Programs of the ring with a real API server; built once per machine, in a cache outside the tree (hack/tools/build.py).
+GATEWAY_TOOLS := etcd kube-apiserver
+TOOLS_SECONDS ?= 3600
+
+.PHONY: tools
+tools: $(STAMP) ## build what test-gateway starts: etcd, kube-apiserver (Go; 5 to 12 minutes the first time)
+	@$(BIN)/python -m hack.tools.build $(GATEWAY_TOOLS)
+
+.PHONY: test-gateway
+test-gateway: $(STAMP) ## tests against a real API server; fails with NOT RUN if `tools` takes longer than TOOLS_SECONDS
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS) \
+	  || { echo "test-gateway: NOT RUN, its programs are not built" >&2; exit 1; }
+	@$(PYTEST) tests/gateway
 
 .PHONY: test-bench
 test-bench: $(STAMP) ## does the bench harness work (no measurement)
