@@ -155,9 +155,11 @@ def _go_version(tool: Tool) -> str:
 def main() -> int:
     """Exit code 1: a build failed. 3: something is not built."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tools", nargs="*", metavar="TOOL", choices=[[], *TOOLS], help=", ".join(TOOLS))
+    parser.add_argument("tools", nargs="*", metavar="TOOL", help=", ".join(TOOLS))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long it may take")
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.tools if name not in TOOLS]:
+        parser.error(f"not a tool: {', '.join(unknown)} (choose from {', '.join(TOOLS)})")
     if not arguments.tools:
         return _list()
     deadline = time.monotonic() + arguments.seconds
