@@ -135,6 +135,16 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
+def compact(text: bytes | Raw) -> bytes:
+    """`text` without white space between its parts; numbers and order of members stay as they are. Raises JsonError."""
+    try:
+        return msgspec.json.format(bytes(text), indent=-1)
+    except RecursionError as exc:
+        raise JsonError("nested too deeply") from exc
+    except msgspec.MsgspecError as exc:
+        raise JsonError(str(exc)) from exc
+
+
 def is_null(raw: Raw | None) -> bool:
     """True for a member that is absent or JSON null."""
     return raw is None or bytes(raw) == b"null"

@@ -162,9 +162,11 @@ class _Walk:
         extra = made.get("additionalProperties", True)
         if extra is False:
             return
-        if not made.get("properties") or not (extra is True or extra == {}):
+        given = "additionalProperties" in made
+        properties = made.get("properties")
+        if not (extra is True or extra == {}) or not isinstance(properties, Mapping) or (given and not properties):
             raise _Inexpressible  # a map: closed it would be empty for ever
-        if "additionalProperties" in made:
+        if given:
             self.loosened["additionalProperties"] = None
         made["additionalProperties"] = False
         self.changed = True

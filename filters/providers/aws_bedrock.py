@@ -55,8 +55,8 @@ class ConverseChat:
         if not self._call.stream:
             self._answer = _Whole(self._call, request_id, self._json_tool)
             return ResponseStart(body="buffer")
-        if "json" in kind.lower():
-            self._answer = _Unstreamed()
+        if "json" in kind.lower() or "html" in kind.lower():
+            self._answer = _Unstreamed(kind)
             return ResponseStart(body="buffer")
         self._answer = _Streamed(self._call, request_id, self._json_tool)
         return ResponseStart(body="stream", headers=(("content-type", "text/event-stream"),))
@@ -110,18 +110,19 @@ class _Streamed:
 
 
 class _Unstreamed:
-    """JSON where a stream was asked for: AWS's front end speaking, not the model."""
+    """JSON or a page where a stream was asked for: AWS's front end or a proxy speaking, not the model."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_content_type", "_pieces")
 
-    def __init__(self) -> None:
+    def __init__(self, content_type: str) -> None:
+        self._content_type = content_type
         self._pieces: list[bytes] = []
 
     def feed(self, data: bytes, *, end: bool) -> Output:
         self._pieces.append(data)
         if not end:
             return Output(body=b"")
-        found = answer.coral_type(b"".join(self._pieces)) or "JSON"
+        found = answer.coral_type(b"".join(self._pieces)) or self._content_type
         raise BadUpstreamAnswer(f"Bedrock answered with {found} instead of a stream", code="bad_upstream_answer")
 
 

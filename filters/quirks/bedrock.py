@@ -8,6 +8,8 @@ Sources (they age; check them when a row is added):
   inference parameters  https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
   structured output     https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
   Nova                  https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
+  mixed turns           https://github.com/strands-agents/harness-sdk/issues/1223 (Llama),
+                        https://github.com/browser-use/browser-use/issues/710 (Llama, Mistral)
   toolResult.status     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html
 and the table of the translation chapter §17.2.
 """
@@ -57,6 +59,8 @@ class Family:
     """takes stop sequences of white space only"""
     trailing_space: bool = True
     """takes white space at the end of an answer that it is to continue"""
+    mixed_turns: bool = True
+    """takes calls, or results of calls, in one turn with anything else"""
     signatures: bool = False
     """takes its own reasoning back, with signature"""
     serial_tools: bool = False
@@ -103,8 +107,20 @@ FAMILIES: Final = (
     Family(name="gpt-oss", pattern=r"gpt-oss", effort="flat"),
     Family(name="gpt", pattern=r"openai\.gpt-(?:5[.-](?:[6-9]|\d\d)|[6-9]|\d\d)", effort="nested"),
     Family(name="kimi", pattern=r"kimi", effort="flat", sampling=_TOP_K),
-    Family(name="llama", pattern=r"llama", effort="none", sampling=OPENAI_SAMPLING, structured_output="none"),
-    Family(name="mistral", pattern=r"mistral|mixtral|ministral|magistral|pixtral|voxtral", sampling=OPENAI_SAMPLING),
+    Family(
+        name="llama",
+        pattern=r"llama",
+        effort="none",
+        sampling=OPENAI_SAMPLING,
+        structured_output="none",
+        mixed_turns=False,
+    ),
+    Family(
+        name="mistral",
+        pattern=r"mistral|mixtral|ministral|magistral|pixtral|voxtral",
+        sampling=OPENAI_SAMPLING,
+        mixed_turns=False,
+    ),
     Family(
         name="cohere",
         pattern=r"cohere|command-",

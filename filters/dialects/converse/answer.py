@@ -1,7 +1,7 @@
 """A whole answer of Converse, and the vocabulary that it shares with ConverseStream: usage, stop reasons, citations.
 
-Reading is lenient: members that nobody here needs are ignored, whatever their type; a block of a kind unknown here has
-no member set. Source: AWS API reference, Converse (response); translation chapter §7.6.
+Reading is lenient: members that nobody here needs are ignored, whatever their type; null is absent; a block of a kind
+unknown here has no member set. Source: AWS API reference, Converse (response); translation chapter §7.6.
 """
 
 from collections.abc import Mapping
@@ -13,27 +13,43 @@ from filters.contract import jsonlib
 from filters.contract.jsonlib import JsonError, Raw
 from filters.contract.usage import Usage
 
+NULL: Final = Raw(b"null")
+"""An absent member of any type; ask `jsonlib.is_null`."""
 
-class TokenUsage(Struct, frozen=True, rename="camel"):
+
+class _TokenUsage(Struct, frozen=True, rename="camel"):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
 
-    def counts(self) -> Usage:
-        """In the OpenAI convention: cached tokens, which Bedrock counts apart, are part of the input."""
-        cached, creation = self.cache_read_input_tokens, self.cache_write_input_tokens
-        input_ = (self.input_tokens or 0) + (cached or 0) + (creation or 0)
-        output = self.output_tokens or 0
-        return Usage(input=input_, output=output, total=input_ + output, cached=cached, cache_creation=creation)
+
+_read_usage = jsonlib.decoder(_TokenUsage)
+
+
+def counts(raw: Raw) -> Usage | None:
+    """`usage` in the OpenAI convention: cached tokens, which Bedrock counts apart, are part of the input.
+
+    None when there is none, or none that can be read: an answer is not refused because its bookkeeping is odd.
+    """
+    if jsonlib.is_null(raw):
+        return None
+    try:
+        usage = _read_usage(raw)
+    except JsonError:
+        return None
+    cached, creation = usage.cache_read_input_tokens, usage.cache_write_input_tokens
+    input_ = (usage.input_tokens or 0) + (cached or 0) + (creation or 0)
+    output = usage.output_tokens or 0
+    return Usage(input=input_, output=output, total=input_ + output, cached=cached, cache_creation=creation)
 
 
 class ServiceTier(Struct, frozen=True):
-    type: str = ""
+    type: str | None = None
 
 
 class WebLocation(Struct, frozen=True):
-    url: str = ""
+    url: str | None = None
 
 
 class CitationLocation(Struct, frozen=True):
@@ -41,37 +57,37 @@ class CitationLocation(Struct, frozen=True):
 
 
 class Citation(Struct, frozen=True):
-    title: str = ""
-    source: str = ""
+    title: str | None = None
+    source: str | None = None
     location: CitationLocation | None = None
 
 
 class CitedText(Struct, frozen=True):
-    text: str = ""
+    text: str | None = None
 
 
 class CitationsContent(Struct, frozen=True):
     """Generated text together with where it comes from."""
 
-    content: list[CitedText] = []
-    citations: list[Citation] = []
+    content: list[CitedText] | None = None
+    citations: list[Citation] | None = None
 
 
 class ReasoningText(Struct, frozen=True):
-    text: str = ""
-    signature: str = ""
+    text: str | None = None
+    signature: str | None = None
 
 
 class Reasoning(Struct, frozen=True, rename="camel"):
     reasoning_text: ReasoningText | None = None
-    redacted_content: str = ""
+    redacted_content: str | None = None
 
 
 class ToolUse(Struct, frozen=True, rename="camel"):
-    tool_use_id: str = ""
-    name: str = ""
+    tool_use_id: str | None = None
+    name: str | None = None
     input: Raw = Raw(b"{}")
-    type: str = ""
+    type: str | None = None
 
 
 class Block(Struct, frozen=True, rename="camel"):
@@ -82,7 +98,7 @@ class Block(Struct, frozen=True, rename="camel"):
 
 
 class Message(Struct, frozen=True):
-    content: list[Block] = []
+    content: list[Block] | None = None
 
 
 class Output(Struct, frozen=True):
@@ -92,7 +108,7 @@ class Output(Struct, frozen=True):
 class Answer(Struct, frozen=True, rename="camel"):
     output: Output | None = None
     stop_reason: str | None = None
-    usage: TokenUsage | None = None
+    usage: Raw = NULL
     service_tier: ServiceTier | None = None
 
 
@@ -123,6 +139,25 @@ def coral_type(body: bytes) -> str:
     return kind.rpartition("#")[2]
 
 
+class _Said(Struct, frozen=True):
+    message: str | None = None
+
+
+_read_said = jsonlib.decoder(_Said)
+
+
+def found_instead(body: bytes, read: Answer) -> str:
+    """What an answer without output holds, in words: a type, a stop reason, a message."""
+    if kind := coral_type(body):
+        return kind
+    if read.stop_reason:
+        return f"stop reason {read.stop_reason}"
+    try:
+        return f"message: {said}" if (said := _read_said(body).message) else "nothing"
+    except JsonError:
+        return "nothing"
+
+
 SERVER_TOOL_USE: Final = "server_tool_use"
 """`toolUse.type` of a tool that the provider runs itself: no call for the client"""
 
@@ -140,9 +175,16 @@ STOP_REASONS: Final[Mapping[str, str]] = {
 """Bedrock's word → OpenAI's"""
 
 
-def finish_reason(stop_reason: str | None) -> str:
-    """OpenAI's word. A reason that is missing or newer than this table is an ordinary end."""
-    return STOP_REASONS.get(stop_reason or "end_turn", "stop")
+def finish_reason(stop_reason: str | None, *, calls: bool) -> str:
+    """OpenAI's word. A reason that is missing or newer than this table is an ordinary end.
+
+    Clients act on the word: it says `tool_calls` when there are some, and only then, though models have been seen to
+    end a turn with a call, or to announce one and make none.
+    """
+    reason = STOP_REASONS.get(stop_reason or "end_turn", "stop")
+    if reason == "tool_calls" and not calls:
+        return "stop"
+    return "tool_calls" if calls and stop_reason in (None, "", "end_turn") else reason
 
 
 class _UrlCitation(Struct, frozen=True):
@@ -163,5 +205,5 @@ def annotation(citation: Citation, start: int, end: int) -> Raw:
     OpenAI knows citations of the web only. One of a document has the document's source (or title) as its `url`.
     """
     web = citation.location.web if citation.location else None
-    url = (web.url if web else "") or citation.source
-    return Raw(jsonlib.encode(_Annotation("url_citation", _UrlCitation(start, end, citation.title, url))))
+    url = (web.url if web else None) or citation.source or ""
+    return Raw(jsonlib.encode(_Annotation("url_citation", _UrlCitation(start, end, citation.title or "", url))))

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from filters.contract import jsonlib
-from filters.contract.jsonlib import JsonError
+from filters.contract.jsonlib import JsonError, Raw
 from filters.dialects.converse import answer, failure
 from filters.dialects.events import (
     Annotation,
@@ -28,7 +28,7 @@ from filters.dialects.events import (
     ToolCallStart,
     UsageReport,
 )
-from filters.errors import GatewayError, TruncatedStream
+from filters.errors import BadUpstreamAnswer, GatewayError, TruncatedStream
 from filters.streams.eventstream import Decoder, Message
 
 MAX_REASONING: Final = 16 * 1024 * 1024
@@ -36,9 +36,9 @@ MAX_REASONING: Final = 16 * 1024 * 1024
 
 
 class _ToolUseStart(Struct, frozen=True, rename="camel"):
-    tool_use_id: str = ""
-    name: str = ""
-    type: str = ""
+    tool_use_id: str | None = None
+    name: str | None = None
+    type: str | None = None
 
 
 class _Start(Struct, frozen=True, rename="camel"):
@@ -46,13 +46,20 @@ class _Start(Struct, frozen=True, rename="camel"):
 
 
 class _ToolUseDelta(Struct, frozen=True):
-    input: str = ""
+    input: Raw = answer.NULL
+    """a piece of JSON text; some models send the whole object as one piece"""
+
+    def arguments(self) -> str:
+        if jsonlib.is_null(self.input):
+            return ""
+        text = bytes(self.input)
+        return _read_text(text) if text.startswith(b'"') else text.decode()
 
 
 class _ReasoningDelta(Struct, frozen=True, rename="camel"):
-    text: str = ""
-    signature: str = ""
-    redacted_content: str = ""
+    text: str | None = None
+    signature: str | None = None
+    redacted_content: str | None = None
 
 
 class _Delta(Struct, frozen=True, rename="camel"):
@@ -70,11 +77,12 @@ class _Payload(Struct, frozen=True, rename="camel"):
     start: _Start | None = None
     delta: _Delta | None = None
     stop_reason: str | None = None
-    usage: answer.TokenUsage | None = None
+    usage: Raw = answer.NULL
     service_tier: answer.ServiceTier | None = None
 
 
 _read_payload = jsonlib.decoder(_Payload)
+_read_text = jsonlib.decoder(str)
 
 
 class _Thinking:
@@ -168,8 +176,13 @@ class StreamDecoder:
             return False
         try:
             payload = _read_payload(message.payload)
-        except JsonError:
-            return True
+        except JsonError as exc:
+            kind = message.text(":event-type")
+            if kind not in _CONTENT or not exc.place:  # no JSON at all: no event (B23)
+                return True
+            # To go on would be to give out an answer with a hole in it, or a call with other arguments.
+            found.append(self._fail(BadUpstreamAnswer(f"Bedrock's {kind}: {exc}", code="bad_upstream_answer")))
+            return False
         kind = payload.event_type or message.text(":event-type")
         if not self._started and kind in _KINDS:
             self._started = True
@@ -201,7 +214,7 @@ class StreamDecoder:
         if tool is not None and tool.type != answer.SERVER_TOOL_USE:
             self._tools[index] = self._tool_count
             self._silent.add(index)
-            found.append(ToolCallStart(self._tool_count, tool.tool_use_id, tool.name))
+            found.append(ToolCallStart(self._tool_count, tool.tool_use_id or "", tool.name or ""))
             self._tool_count += 1
 
     def _block_delta(self, payload: _Payload, found: list[Event]) -> None:
@@ -212,16 +225,16 @@ class StreamDecoder:
         if delta.text:
             self._text_length += len(delta.text)
             found.append(TextDelta(delta.text))
-        if delta.tool_use is not None and delta.tool_use.input and index in self._tools:
+        if delta.tool_use is not None and index in self._tools and (arguments := delta.tool_use.arguments()):
             self._silent.discard(index)
-            found.append(ToolCallDelta(self._tools[index], delta.tool_use.input))
+            found.append(ToolCallDelta(self._tools[index], arguments))
         if delta.reasoning_content is not None:
             self._reason(index, delta.reasoning_content, found)
         if delta.citation is not None:
             found.append(Annotation(answer.annotation(delta.citation, self._uncited, self._text_length)))
 
     def _reason(self, index: int, delta: _ReasoningDelta, found: list[Event]) -> None:
-        self._kept += len(delta.text) + len(delta.signature) + len(delta.redacted_content)
+        self._kept += len(delta.text or "") + len(delta.signature or "") + len(delta.redacted_content or "")
         if self._kept > MAX_REASONING:
             self._over = True
             found.append(Failure("ReasoningTooLarge", 502, f"Bedrock's reasoning is over {MAX_REASONING} characters"))
@@ -251,25 +264,27 @@ class StreamDecoder:
             found.append(ToolCallDelta(tool, "{}"))
 
     def _message_stop(self, payload: _Payload, found: list[Event]) -> None:
-        if payload.stop_reason == "tool_use":  # not when the answer was cut: its arguments were to come
+        reason = answer.finish_reason(payload.stop_reason, calls=self._tool_count > 0)
+        if reason == "tool_calls":  # not when the answer was cut: its arguments were to come
             for index in sorted(self._tools):
                 self._close_tool(index, found)
         for index in sorted(self._thinking):
             found += self._thinking.pop(index).complete()
         if not self._stopped:
             self._stopped = True
-            found.append(Finish(answer.finish_reason(payload.stop_reason)))
+            found.append(Finish(reason))
 
     def _metadata(self, payload: _Payload, found: list[Event]) -> None:
         self._metadata_seen = True
-        if payload.usage is not None:
-            tier = payload.service_tier.type if payload.service_tier else ""
-            found.append(UsageReport(payload.usage.counts(), tier))
+        usage = answer.counts(payload.usage)
+        if usage is not None:
+            tier = payload.service_tier.type if payload.service_tier else None
+            found.append(UsageReport(usage, tier or ""))
 
 
-_KINDS: Final = frozenset(
-    {"messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
-)
+_CONTENT: Final = frozenset({"contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop"})
+"""kinds of events that carry the answer itself"""
+_KINDS: Final = frozenset({"messageStart", *_CONTENT, "metadata"})
 
 
 def _joined(pieces: list[str]) -> list[str]:

@@ -1,11 +1,14 @@
 """The conversation: chat messages → `system` and alternating turns (translation chapter §7.3).
 
-Adjacent messages of one side become one turn, since several models on Bedrock insist on alternation. Text without a
-visible character is left out (Bedrock refuses it), and with it a message that holds nothing else.
+Adjacent messages of one side become one turn, since several models on Bedrock insist on alternation. In a user turn the
+results of calls come first, whatever the order of the client's messages: they must directly follow the calls. Text
+without a visible character is left out (Bedrock refuses it), and with it a message that holds nothing else. Where
+Bedrock insists on a turn that the client did not need, one is put in (`USER_BRIDGE`, `ASSISTANT_BRIDGE`).
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
@@ -30,6 +33,11 @@ _BLANK: Final = ord(" ")
 _DELETE: Final = 0x7F
 _STRING_OR_ARRAY: Final = (_QUOTE, ord("["))
 _TOOL_ID_ALPHABET: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+_LONGEST_TOOL_ID: Final = 64
+USER_BRIDGE: Final = "."
+"""said before an answer that a conversation begins with: Converse wants the user to begin, OpenAI does not"""
+ASSISTANT_BRIDGE: Final = "OK."
+"""said between results of calls and what the user says next, to models that do not take both in one turn"""
 
 _read_object = jsonlib.decoder(dict[str, Raw])
 _read_text = jsonlib.decoder(str)
@@ -47,7 +55,7 @@ class Conversation(Struct, frozen=True):
 class _Turns:
     """Collects blocks into turns."""
 
-    __slots__ = ("documents", "dropped", "family", "system", "tool_names", "turns")
+    __slots__ = ("_results", "documents", "dropped", "family", "system", "tool_names", "turns")
 
     def __init__(self, family: Family, dropped: dict[str, None]) -> None:
         self.family = family
@@ -56,6 +64,7 @@ class _Turns:
         self.system: list[Block] = []
         self.turns: list[converse.Message] = []
         self.tool_names: dict[str, None] = {}
+        self._results = 0  # blocks of results, and marks after them, that the last turn begins with
 
     def add(self, role: converse.Role, blocks: list[Block]) -> None:
         if not blocks:
@@ -64,6 +73,15 @@ class _Turns:
             self.turns[-1].content.extend(blocks)
         else:
             self.turns.append(converse.Message(role, blocks))
+            self._results = 0
+
+    def add_results(self, blocks: list[Block]) -> None:
+        """Results of calls, which go before whatever else the user's turn holds."""
+        if not (self.turns and self.turns[-1].role == "user"):
+            self.turns.append(converse.Message("user", []))
+            self._results = 0
+        self.turns[-1].content[self._results : self._results] = blocks
+        self._results += len(blocks)
 
 
 def convert(messages: list[Message], family: Family, dropped: dict[str, None]) -> Conversation:
@@ -83,7 +101,43 @@ def convert(messages: list[Message], family: Family, dropped: dict[str, None]) -
         add(turns, message, f"messages[{index}]")
     if not family.trailing_space:
         _strip_end(turns.turns)
-    return Conversation(turns.system, turns.turns, turns.tool_names, _unsigned_tool_turn(turns.turns))
+    unsigned = _unsigned_tool_turn(turns.turns)
+    return Conversation(turns.system, list(_bridged(turns)), turns.tool_names, unsigned)
+
+
+def _bridged(turns: _Turns) -> Iterator[converse.Message]:
+    """The turns, with those between that Bedrock misses."""
+    if turns.turns and turns.turns[0].role == "assistant":
+        yield converse.Message("user", [Block(text=USER_BRIDGE)])
+    for turn in turns.turns:
+        if turns.family.mixed_turns:
+            yield turn
+        elif turn.role == "user":
+            yield from _parted(turn)
+        else:
+            yield _calls_alone(turn, turns.dropped)
+
+
+def _parted(turn: converse.Message) -> Iterator[converse.Message]:
+    """Results of calls in a turn of their own."""
+    end = max((place for place, block in enumerate(turn.content, 1) if block.tool_result is not UNSET), default=0)
+    while end and end < len(turn.content) and turn.content[end].cache_point is not UNSET:
+        end += 1
+    if not 0 < end < len(turn.content):
+        yield turn
+        return
+    yield converse.Message("user", turn.content[:end])
+    yield converse.Message("assistant", [Block(text=ASSISTANT_BRIDGE)])
+    yield converse.Message("user", turn.content[end:])
+
+
+def _calls_alone(turn: converse.Message, dropped: dict[str, None]) -> converse.Message:
+    """Calls without what the model said beside them, which has no place then."""
+    start = next((place for place, block in enumerate(turn.content) if block.tool_use is not UNSET), 0)
+    if start == 0:
+        return turn
+    dropped["messages[].content"] = None
+    return converse.Message("assistant", turn.content[start:])
 
 
 def _strip_end(turns: list[converse.Message]) -> None:
@@ -258,7 +312,11 @@ def _arguments(text: str, param: str) -> Raw:
 
 
 def tool_id(text: str) -> str:
-    """Ids of other providers may hold characters that Bedrock refuses; calls and results are changed alike."""
+    """Ids of other providers may hold characters that Bedrock refuses, or too many (Gemini's carry a signature); calls
+    and results are changed alike."""
+    if len(text) > _LONGEST_TOOL_ID:
+        digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24]
+        text = f"{text[: _LONGEST_TOOL_ID - 25]}_{digest}"
     return _TOOL_ID_ALPHABET.sub("_", text)
 
 
@@ -293,7 +351,7 @@ def _tool(turns: _Turns, message: Message, param: str) -> None:
             mark = mark or part.cache_control
     blocks = [Block(tool_result=converse.ToolResult(results, tool_id(message.tool_call_id), status))]
     _mark(blocks, mark)
-    turns.add("user", blocks)
+    turns.add_results(blocks)
 
 
 def _reports_error(content: Raw) -> bool:

@@ -14,6 +14,7 @@ from filters.contract.translation import Call
 from filters.dialects.converse import request as converse
 from filters.dialects.openai_chat import request as openai
 from filters.dialects.openai_chat.request import ChatRequest, JsonSchema
+from filters.mappings import json_schema
 from filters.mappings.openai_chat_to_converse import messages, thinking, tools
 from filters.mappings.openai_chat_to_converse.refusals import malformed, unprocessable
 from filters.quirks import bedrock, claude
@@ -129,7 +130,12 @@ def _response_format(request: ChatRequest, family: Family, *, native: bool, drop
     text = bytes(schema.schema_)
     if text[:1] != b"{":
         raise unprocessable("schema must be a JSON schema object", f"{param}.schema", code="invalid_schema")
-    if native:
+    closed = json_schema.closed(schema.schema_) if native else None
+    # What cannot be enforced is asked for by a tool, where the family knows how; else Bedrock's own answer will tell.
+    if closed is not None or (native and family.structured_output != "tool"):
+        if closed is not None:
+            text = bytes(closed.schema)
+            dropped.update((f"{param}.schema.{keyword}", None) for keyword in closed.loosened)
         # Bedrock constrains always: `strict` has no other meaning here.
         definition = converse.JsonSchemaDefinition(text.decode(), schema.name or None, schema.description or None)
         return _OutputFormat(converse.OutputConfig(converse.TextFormat("json_schema", converse.Structure(definition))))

@@ -34,11 +34,10 @@ class Completion(Struct, frozen=True):
 class _Collected:
     """The content of an answer, in OpenAI's kinds."""
 
-    __slots__ = ("annotations", "calls", "json_tool", "json_tool_called", "reasoning", "text", "thinking")
+    __slots__ = ("annotations", "calls", "json_tool", "reasoning", "text", "thinking")
 
     def __init__(self, json_tool: str) -> None:
         self.json_tool = json_tool
-        self.json_tool_called = False
         self.text: list[str] = []
         self.calls: list[ToolCall] = []
         self.reasoning: list[str] = []
@@ -60,24 +59,23 @@ class _Collected:
             return
         arguments = _arguments(tool)
         if self.json_tool and tool.name == self.json_tool:
-            self.json_tool_called = True
             self.text.append(arguments)
         else:
-            self.calls.append(ToolCall(tool.tool_use_id, tool.name, arguments))
+            self.calls.append(ToolCall(tool.tool_use_id or "", tool.name or "", arguments))
 
     def _add_reasoning(self, reasoning: answer.Reasoning) -> None:
         text = reasoning.reasoning_text
         if text is not None and (text.text or text.signature):
-            self.reasoning.append(text.text)
-            self.thinking.append(ReasoningBlock(text.text, text.signature))
+            self.reasoning.append(text.text or "")
+            self.thinking.append(ReasoningBlock(text.text or "", text.signature or ""))
         if reasoning.redacted_content:
             self.thinking.append(RedactedReasoning(reasoning.redacted_content))
 
     def _add_citations(self, cited: answer.CitationsContent) -> None:
         start = sum(map(len, self.text))
-        self.text += [piece.text for piece in cited.content]
+        self.text += [piece.text or "" for piece in cited.content or ()]
         end = sum(map(len, self.text))
-        self.annotations += [answer.annotation(citation, start, end) for citation in cited.citations]
+        self.annotations += [answer.annotation(citation, start, end) for citation in cited.citations or ()]
 
 
 def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Completion:
@@ -90,15 +88,14 @@ def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Comple
     except JsonError as exc:
         raise BadUpstreamAnswer(f"Bedrock's answer cannot be read: {exc}", code="bad_upstream_answer") from exc
     if read.output is None or read.output.message is None:
-        found = answer.coral_type(body) or (f"stop reason {read.stop_reason}" if read.stop_reason else "nothing")
-        raise BadUpstreamAnswer(f"Bedrock's answer has no output (found: {found})", code="bad_upstream_answer")
+        raise BadUpstreamAnswer(
+            f"Bedrock's answer has no output (found: {answer.found_instead(body, read)})", code="bad_upstream_answer"
+        )
     collected = _Collected(json_tool)
-    for block in read.output.message.content:
+    for block in read.output.message.content or ():
         collected.add(block)
-    finish = answer.finish_reason(read.stop_reason)
-    if collected.json_tool_called and not collected.calls and finish == "tool_calls":
-        finish = "stop"
-    usage = read.usage.counts() if read.usage is not None else None
+    finish = answer.finish_reason(read.stop_reason, calls=bool(collected.calls))
+    usage = answer.counts(read.usage)
     completion = ChatAnswer(
         id=request_id or call.request_id,
         model=call.model,
@@ -110,14 +107,14 @@ def complete(body: bytes, call: Call, request_id: str, json_tool: str) -> Comple
         thinking_blocks=collected.thinking,
         annotations=collected.annotations,
         usage=usage,
-        service_tier=read.service_tier.type if read.service_tier else "",
+        service_tier=(read.service_tier.type if read.service_tier else None) or "",
     )
     return Completion(completion.encode(), usage)
 
 
 def _arguments(tool: answer.ToolUse) -> str:
-    """Bedrock writes compact JSON already; its text is kept, so that big integers and the order of members are."""
-    return "{}" if jsonlib.is_null(tool.input) else bytes(tool.input).decode(errors="replace")
+    """Compact JSON: big integers and the order of members survive."""
+    return "{}" if jsonlib.is_null(tool.input) else jsonlib.compact(tool.input).decode()
 
 
 class JsonToolToText:

@@ -14,14 +14,13 @@ from filters.contract.jsonlib import JsonError, Raw
 from filters.dialects.converse import request as converse
 from filters.dialects.openai_chat import request as openai
 from filters.dialects.openai_chat.request import JsonSchema
+from filters.mappings import json_schema
 from filters.mappings.openai_chat_to_converse import parts
 from filters.mappings.openai_chat_to_converse.refusals import malformed, unprocessable
 from filters.quirks.bedrock import Family
 
-ANY_OBJECT: Final = Raw(b'{"type":"object","properties":{}}')
 JSON_TOOL_DESCRIPTION: Final = "Give the final answer with this tool, as its input."
 
-_OBJECT: Final = Raw(b'"object"')
 _NOT_IN_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME: Final = 64
 
@@ -137,31 +136,31 @@ def _functions(tools: Iterable[openai.Tool]) -> list[tuple[str, openai.Function]
 def _spec(function: openai.Function, param: str, *, strict: bool, dropped: dict[str, None]) -> converse.ToolSpec:
     if not function.name:
         raise unprocessable("function definition is missing 'name'", f"{param}.name", code="missing_field")
-    if function.strict and not strict:
+    schema = _schema(function.parameters, f"{param}.parameters")
+    closed = json_schema.closed(schema) if function.strict and strict else None
+    if closed is not None:
+        schema = closed.schema
+        dropped.update((f"tools[].function.parameters.{keyword}", None) for keyword in closed.loosened)
+    elif function.strict:
         dropped["tools[].function.strict"] = None
     return converse.ToolSpec(
         name=function.name,
-        input_schema=converse.InputSchema(_schema(function.parameters, f"{param}.parameters")),
+        input_schema=converse.InputSchema(schema),
         description=function.description or None,
-        strict=True if function.strict and strict else None,
+        strict=None if closed is None else True,
     )
 
 
-def _schema(parameters: Raw | None, param: str) -> Raw:
-    """The client's schema, byte for byte; Converse wants a `type` in it."""
-    if parameters is None or jsonlib.is_null(parameters):
-        return ANY_OBJECT
-    try:
-        members = _read_object(parameters)
-    except JsonError:
-        raise unprocessable("parameters must be a JSON schema object", param, code="invalid_schema") from None
-    if not members:
-        return ANY_OBJECT
-    return parameters if "type" in members else Raw(jsonlib.encode({"type": _OBJECT, **members}))
+def _schema(parameters: Raw, param: str) -> Raw:
+    """The client's schema, byte for byte where Converse takes it as it is."""
+    schema = json_schema.object_schema(parameters)
+    if schema is None:
+        raise unprocessable("parameters must be a JSON schema object", param, code="invalid_schema")
+    return schema
 
 
 def _undeclared(name: str) -> converse.Tool:
-    return converse.Tool(converse.ToolSpec(name, converse.InputSchema(ANY_OBJECT)))
+    return converse.Tool(converse.ToolSpec(name, converse.InputSchema(json_schema.ANY_OBJECT)))
 
 
 def _json_tool_name(schema: JsonSchema, taken: set[str]) -> str:
@@ -195,6 +194,8 @@ def _choose(
         raise malformed(
             "tool choice must be either string or ChatCompletionNamedToolChoice", "tool_choice", code="invalid_type"
         ) from None
+    if read.type in _WORDS:  # no documented form; Cursor and other clients of Anthropic's API write it
+        return _Choice(_WORDS[read.type]), functions
     if read.type == "allowed_tools" and read.allowed_tools is not None:
         mode = read.allowed_tools.mode
         if mode not in ("auto", "required"):

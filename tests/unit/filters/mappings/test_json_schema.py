@@ -63,7 +63,7 @@ def test_constraints_become_prose_and_are_named() -> None:
     "schema",
     [
         {"type": "object"},
-        {"type": ["object", "null"], "properties": {}},
+        {"type": ["object", "null"], "properties": {}, "additionalProperties": True},
         {"type": "object", "additionalProperties": {"type": "string"}},
         {"type": "object", "properties": {"a": {"not": {"type": "string"}}}},
         {"type": "object", "properties": {"a": NODE}, "$defs": {"Node": {"type": "array", "items": NODE}}},

@@ -86,7 +86,7 @@ def test_json_instead_of_a_stream_is_a_bad_answer() -> None:
     made = translator(stream=True)
     made.start(200, Headers((("content-type", "application/json"),)))
     assert made.feed(b"{", end=False).body == b""
-    with pytest.raises(BadUpstreamAnswer, match="JSON instead of a stream"):
+    with pytest.raises(BadUpstreamAnswer, match="application/json instead of a stream"):
         made.feed(b"}", end=True)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from filters.contract import jsonlib
 from filters.errors import ClientError, MalformedRequest, Unprocessable
 from filters.mappings.openai_chat_to_converse import request
+from filters.mappings.openai_chat_to_converse.messages import tool_id
 from tests.support.converse import call_of, chat, translated
 
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -44,10 +45,69 @@ def test_text_arrives_as_it_was(text: str) -> None:
     assert turns({"role": "user", "content": text}) == [{"role": "user", "content": [{"text": text}]}]
 
 
+SPOKEN = {"role": "user", "content": "x"}
+
+
 def test_a_single_part_object_counts_as_a_list() -> None:
-    assert turns({"role": "assistant", "content": {"type": "text", "text": "x"}}) == [
-        {"role": "assistant", "content": [{"text": "x"}]}
+    assert turns(SPOKEN, {"role": "assistant", "content": {"type": "text", "text": "y"}}) == [
+        {"role": "user", "content": [{"text": "x"}]},
+        {"role": "assistant", "content": [{"text": "y"}]},
     ]
+
+
+def test_the_user_begins_even_when_the_assistant_did() -> None:
+    assert turns({"role": "assistant", "content": "y"}, SPOKEN) == [
+        {"role": "user", "content": [{"text": "."}]},
+        {"role": "assistant", "content": [{"text": "y"}]},
+        {"role": "user", "content": [{"text": "x"}]},
+    ]
+
+
+def result(number: int, **members: Any) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": f"c{number}", "content": str(number), **members}
+
+
+def calls(count: int, **members: Any) -> dict[str, Any]:
+    function = {"name": "f", "arguments": "{}"}
+    return {"role": "assistant", "tool_calls": [{"id": f"c{n}", "function": function} for n in range(count)], **members}
+
+
+def test_results_of_calls_come_first_in_their_turn_and_only_there() -> None:
+    mark = {"type": "ephemeral"}
+    found = turns(SPOKEN, calls(2), result(0, cache_control=mark), SPOKEN, result(1), calls(1), SPOKEN, result(0))
+    kinds = [[next(iter(block)) for block in turn["content"]] for turn in found]
+    assert kinds == [
+        ["text"],
+        ["toolUse", "toolUse"],
+        ["toolResult", "cachePoint", "toolResult", "text"],
+        ["toolUse"],
+        ["toolResult", "text"],
+    ]
+
+
+def test_calls_and_results_stand_alone_where_models_want_them_so() -> None:
+    mark = {"type": "ephemeral"}
+    messages = [SPOKEN, calls(1, content="let me see"), result(0, cache_control=mark), SPOKEN, calls(1), result(0)]
+    body, dropped = translated(chat(LLAMA, messages=messages))
+    kinds = [(turn["role"], [next(iter(block)) for block in turn["content"]]) for turn in body["messages"]]
+    assert kinds == [
+        ("user", ["text"]),
+        ("assistant", ["toolUse"]),
+        ("user", ["toolResult", "cachePoint"]),
+        ("assistant", ["text"]),
+        ("user", ["text"]),
+        ("assistant", ["toolUse"]),
+        ("user", ["toolResult"]),
+    ]
+    assert dropped == ("messages[].content",)
+
+
+def test_long_tool_ids_are_cut_and_stay_unlike_each_other() -> None:
+    long = "call_" + "x" * 80
+    made = {tool_id(long), tool_id(long + "y"), tool_id(long[:64])}
+    assert len(made) == 3
+    assert all(len(made_id) <= 64 for made_id in made)
+    assert tool_id(long[:64]) == long[:64]
 
 
 def test_a_message_level_cache_mark_closes_the_message() -> None:
@@ -110,15 +170,18 @@ def test_a_result_is_an_error_when_it_is_an_object_with_that_member(content: str
 
 def test_tool_ids_that_bedrock_refuses_are_changed_alike_on_both_sides() -> None:
     call = {"id": "call/1 ü", "type": "function", "function": {"name": "f", "arguments": "null"}}
-    first, second = turns(
-        {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call/1 ü", "content": "x"}
+    _, first, second = turns(
+        SPOKEN,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call/1 ü", "content": "x"},
     )
     assert first["content"][0]["toolUse"] == {"name": "f", "toolUseId": "call_1__", "input": {}}
     assert second["content"][0]["toolResult"]["toolUseId"] == "call_1__"
 
 
 def test_a_refusal_is_what_the_assistant_said() -> None:
-    assert turns({"role": "assistant", "content": None, "refusal": "No."})[0]["content"] == [{"text": "No."}]
+    said = turns(SPOKEN, {"role": "assistant", "content": None, "refusal": "No."})[1]
+    assert said["content"] == [{"text": "No."}]
 
 
 @pytest.mark.parametrize("content", ["The answer is \n", [{"type": "text", "text": "The answer is  "}]])
@@ -134,8 +197,8 @@ def test_thinking_parts_for_another_model_have_no_signature() -> None:
         {"type": "thinking", "text": "Hm", "signature": "c2ln"},
         {"type": "redacted_thinking", "redactedContent": "QQ=="},
     ]
-    body, dropped = translated(chat(LLAMA, messages=[{"role": "assistant", "content": parts}]))
-    assert body["messages"][0]["content"] == [{"reasoningContent": {"reasoningText": {"text": "Hm"}}}]
+    body, dropped = translated(chat(LLAMA, messages=[SPOKEN, {"role": "assistant", "content": parts}]))
+    assert body["messages"][1]["content"] == [{"reasoningContent": {"reasoningText": {"text": "Hm"}}}]
     assert dropped == ("messages[].content[].redacted_thinking",)
 
 
