@@ -168,7 +168,9 @@ class Envoy:
             return
         if found := _REJECTED.search(text):
             self._rejection = found["reason"]
-        logger.log(_LEVELS_OF_LINES[level], "%s: %s", component.decode(errors="replace"), text)
+        # Our own configuration's affair: Envoy Gateway's fields, which Envoy will know for years.
+        severity = logging.DEBUG if text.startswith("Deprecated field") else _LEVELS_OF_LINES[level]
+        logger.log(severity, "%s: %s", component.decode(errors="replace"), text)
 
     async def wait(self) -> int:
         """The exit code, once it has ended."""

@@ -95,8 +95,8 @@ def attach(
         for listener in gateway.spec.listeners:
             if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
                 continue
-            if refusal := _refusal(listener, namespace, gateway):
-                why = refusal
+            if why_not := refusal(listener, namespace, gateway):
+                why = why_not
                 continue
             if not hostnames.intersect(listener.hostname or hostnames.ANY, hosts):
                 why = f"listener {listener.name} takes host {listener.hostname}, none of the route's hostnames"
@@ -116,7 +116,7 @@ def hosts_on(gateway: Gateway, listener: Listener, hosts: tuple[str, ...]) -> tu
     return tuple(host for host in shared if not _taken(gateway, listener, host))
 
 
-def _refusal(listener: Listener, namespace: str, gateway: Gateway) -> str:
+def refusal(listener: Listener, namespace: str, gateway: Gateway) -> str:
     """Why the listener does not allow AI routes of this namespace; empty when it does."""
     allowed = listener.allowed_routes
     if allowed.kinds and not any((kind.group, kind.kind) == _HTTP_ROUTE for kind in allowed.kinds):

@@ -31,7 +31,7 @@ def _listener(world: World, files: tls.Files, default_log: eg.AccessLog, address
     fields: dict[str, Any] = {
         "name": name,
         "address": {"socket_address": {"address": address, "port_value": port}},
-        "per_connection_buffer_limit_bytes": {"value": _buffer_limit(world, first)},
+        "per_connection_buffer_limit_bytes": {"value": _shared_buffer_limit(world, listeners)},
         "max_connections_to_accept_per_socket_event": {"value": 1},
         # Two gateways on one port would silently share its traffic.
         "enable_reuse_port": {"value": False},
@@ -58,6 +58,17 @@ def _tls_chain(world: World, files: tls.Files, listener: gw.Listener, log: list[
 def _tls_inspector() -> Fields:
     type_ = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
     return {"name": "envoy.filters.listener.tls_inspector", "typed_config": pool.packed(type_)}
+
+
+def _shared_buffer_limit(world: World, listeners: tuple[gw.Listener, ...]) -> int:
+    """The port's: Envoy knows one limit for all of its listeners."""
+    limits = {listener.name: _buffer_limit(world, listener) for listener in listeners}
+    if len(set(limits.values())) > 1:
+        index = world.gateway.spec.listeners.index(listeners[-1])
+        texts = ", ".join(f"{name} {limit}" for name, limit in limits.items())
+        message = f"listeners of one port must have one connection.bufferLimit (ClientTrafficPolicy): {texts}"
+        raise refuse(world.gateway, f"spec.listeners[{index}]", "BufferLimitConflict", message)
+    return limits[listeners[0].name]
 
 
 def _buffer_limit(world: World, listener: gw.Listener) -> int:

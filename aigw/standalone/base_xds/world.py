@@ -1,6 +1,6 @@
 """What base xDS is made from: the resources, the routes that attach to a listener, the policies that apply."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, TypeVar
@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar
 from extension_server.api import envoy_gateway as eg
 from extension_server.api import gateway as gw
 from extension_server.api.base import Object
+from extension_server.compile import attachment
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
 
@@ -90,18 +91,16 @@ class World:
         for route in self.everything.all(gw.HTTPRoute):
             if not self._attaches(route, listener):
                 continue
-            for host in _hosts(route, listener):
+            for host in attachment.hosts_on(self.gateway, listener, route.spec.hostnames):
                 rules = (AttachedRule(route, index, rule) for index, rule in enumerate(route.spec.rules))
                 hosts.setdefault(host, []).extend(rules)
         return dict(sorted(hosts.items()))
 
     def _attaches(self, route: gw.HTTPRoute, listener: gw.Listener) -> bool:
-        if listener.allowed_routes.namespaces.from_ == "Same" and route.namespace != self.gateway.namespace:
+        if attachment.refusal(listener, route.namespace, self.gateway):
             return False
         return any(
-            parent.kind == "Gateway"
-            and parent.name == self.gateway.name
-            and (parent.namespace or route.namespace) == self.gateway.namespace
+            attachment.refers_to(parent, route.namespace, self.gateway)
             and parent.section_name in (None, listener.name)
             and parent.port in (None, listener.port)
             for parent in route.spec.parent_refs
@@ -166,19 +165,3 @@ class World:
         return any(fallback == ref for fallback, _ in self.compiled.fallbacks) or any(
             rule.http_route == ref for rule in self.compiled.rules
         )
-
-
-def _hosts(route: gw.HTTPRoute, listener: gw.Listener) -> Iterator[str]:
-    """Hosts that the route serves on the listener; `*` is any."""
-    wanted = listener.hostname or "*"
-    for host in route.spec.hostnames or ("*",):
-        if common := _intersection(host, wanted):
-            yield common
-
-
-def _intersection(one: str, other: str) -> str | None:
-    """The narrower of two hosts, when it lies within the other."""
-    for inner, outer in ((one, other), (other, one)):
-        if outer == "*" or inner == outer or (outer.startswith("*.") and inner.endswith(outer[1:])):
-            return inner
-    return None
