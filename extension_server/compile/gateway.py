@@ -17,6 +17,7 @@ from extension_server.api.base import Object
 from extension_server.api.gateway import Gateway
 from extension_server.compile import attachment, costs, precedence
 from extension_server.compile.attachment import Place
+from extension_server.compile.costs import Costs
 from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.route import RoutePart, Settings, compile_route, gateways_of
@@ -63,7 +64,7 @@ def assemble(resources: Resources, gateway: Gateway, parts: Sequence[RoutePart],
     """`parts` of all routes that name the Gateway, by namespace and name. Of `resources` only its GatewayConfig is
     asked for."""
     ref = ref_of(gateway)
-    common, findings = _common_costs(resources, gateway)
+    common, findings = common_costs(resources, gateway)
     conflicts = (
         _error(gateway, f"spec.listeners[{index}]", "Conflicted", why) for index, why in attachment.conflicts(gateway)
     )
@@ -107,7 +108,7 @@ def _routes_of(resources: Snapshot, gateway: ObjectRef) -> list[AIGatewayRoute]:
     ]
 
 
-def _common_costs(resources: Resources, gateway: Gateway) -> tuple[tuple[Cost, ...], tuple[Finding, ...]]:
+def common_costs(resources: Resources, gateway: Gateway) -> tuple[tuple[Cost, ...], tuple[Finding, ...]]:
     """Costs of the GatewayConfig that the Gateway's annotation names."""
     name = gateway.metadata.annotations.get(aigateway.GATEWAY_CONFIG_ANNOTATION)
     if not name:
@@ -117,12 +118,17 @@ def _common_costs(resources: Resources, gateway: Gateway) -> tuple[tuple[Cost, .
         where = f"metadata.annotations[{aigateway.GATEWAY_CONFIG_ANNOTATION}]"
         message = f"GatewayConfig {gateway.namespace}/{name} not found; create it or remove the annotation"
         return (), (_error(gateway, where, "GatewayConfigNotFound", message),)
+    checked = check_config(found)
+    return checked.costs, checked.findings
+
+
+def check_config(found: GatewayConfig) -> Costs:
+    """The costs of a GatewayConfig and what is wrong with it."""
     common = costs.of_config(found)
-    findings = list(common.findings)
-    if found.spec is not None and found.spec.forward_proxy is not None:
-        message = "a forward proxy is not supported yet; remove it, connections to backends would bypass it"
-        findings.append(_error(found, "spec.forwardProxy", "NotSupported", message))
-    return common.costs, tuple(findings)
+    if found.spec is None or found.spec.forward_proxy is None:
+        return common
+    message = "a forward proxy is not supported yet; remove it, connections to backends would bypass it"
+    return Costs(common.costs, (*common.findings, _error(found, "spec.forwardProxy", "NotSupported", message)))
 
 
 def _listeners(parts: Iterable[RoutePart], gateway: ObjectRef, created: int) -> tuple[Listener, ...]:

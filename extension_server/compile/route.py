@@ -51,18 +51,12 @@ class RoutePart:
     """Gateway → where on it; Gateways that are not there are left out"""
     rules: tuple[RulePart, ...]
     generated: Generated
+    compiled: tuple[CompiledRule, ...]
+    """one entry for each place of each rule"""
     findings: tuple[Finding, ...]
 
     def on(self, gateway: ObjectRef) -> Attachment | None:
         return next((attached for ref, attached in self.attachments if ref == gateway), None)
-
-    @property
-    def compiled(self) -> Iterator[CompiledRule]:
-        """One entry for each place of each rule."""
-        for placement in self.generated.placements:
-            yield replace(
-                self.rules[placement.rule].compiled, http_route=placement.http_route, http_rule=placement.index
-            )
 
 
 def gateways_of(route: AIGatewayRoute) -> tuple[ObjectRef, ...]:
@@ -96,6 +90,7 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
             attachments=attachments,
             rules=(),
             generated=Generated((), (), ()),
+            compiled=(),
             findings=(*refused, *conflicts),
         )
     own = costs.of_route(route)
@@ -109,13 +104,18 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
         ),
     )
     rules = tuple(compiler.compile(index, rule) for index, rule in enumerate(spec.rules))
+    generated = routes.generate(
+        route, [rule.generated for rule in rules], settings.root_prefix, _names(resources, route)
+    )
     return RoutePart(
         route=route,
         spec=spec,
         attachments=attachments,
         rules=rules,
-        generated=routes.generate(
-            route, [rule.generated for rule in rules], settings.root_prefix, _names(resources, route)
+        generated=generated,
+        compiled=tuple(
+            replace(rules[placement.rule].compiled, http_route=placement.http_route, http_rule=placement.index)
+            for placement in generated.placements
         ),
         findings=(*refused, *own.findings, *(finding for rule in rules for finding in rule.findings)),
     )

@@ -74,12 +74,12 @@ class Snapshot:
 
     def get(self, kind: type[T], namespace: str, name: str) -> T | None:
         """The object of that kind and name, or None."""
-        found = self._by_ref.get(ObjectRef(_kind(kind), namespace if kind.namespaced else "", name))
+        found = self._by_ref.get(ObjectRef(kind_of(kind), namespace if kind.namespaced else "", name))
         return found if isinstance(found, kind) else None
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
         """Every object of that kind, by namespace and name."""
-        return tuple(found for found in self._by_kind.get(_kind(kind), ()) if isinstance(found, kind))
+        return tuple(found for found in self._by_kind.get(kind_of(kind), ()) if isinstance(found, kind))
 
     def grants(self, namespace: str) -> tuple[ReferenceGrant, ...]:
         return tuple(grant for grant in self.all(ReferenceGrant) if grant.namespace == namespace)
@@ -119,6 +119,6 @@ def policies_by_target(
     return {target: tuple(each) for target, each in found.items()}
 
 
-def _kind(model: type[Object]) -> str:
+def kind_of(model: type[Object]) -> str:
     kind: str = model.model_fields["kind"].default
     return kind

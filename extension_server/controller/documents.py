@@ -1,0 +1,129 @@
+"""Documents of the API server → what the store holds of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from extension_server.api import base
+from extension_server.api.base import Object, ObjectMeta, OwnerReference
+from extension_server.compile import route
+from extension_server.compile.result import ObjectRef
+from extension_server.controller.client import FIELD_MANAGER, Document
+from extension_server.controller.kinds import Watched
+
+T = TypeVar("T", bound=Object)
+
+_OWNER: Final = "AIGatewayRoute"
+_SERVED_PROTOCOLS: Final = ("HTTP", "HTTPS")
+_VOLATILE: Final = ("resourceVersion", "generation", "managedFields", "selfLink", "generateName")
+"""members of metadata that change without the object meaning anything else"""
+
+
+def ref_of(document: Document, watched: Watched) -> ObjectRef:
+    metadata = document["metadata"]
+    return ObjectRef(watched.kind, metadata.get("namespace", "") if watched.namespaced else "", metadata["name"])
+
+
+def version(document: Document) -> int:
+    """The resource version as a number (Kubernetes' promise since 1.35, and etcd's before)."""
+    text = str(document["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdecimal() else 0
+
+
+def conditions(document: Document) -> tuple[Mapping[str, Any], ...]:
+    return tuple((document.get("status") or {}).get("conditions") or ())
+
+
+def read(model: type[Object], document: Document) -> Object:
+    """Members that the model does not know are left out: they are Envoy Gateway's to serve, or of another release.
+
+    Raises InvalidObject.
+    """
+    metadata = {name: member for name, member in document["metadata"].items() if name not in _VOLATILE}
+    wanted = {**document, "metadata": metadata}
+    if document["kind"] == "Gateway":
+        wanted["spec"] = _served(document["spec"])
+    return base.parse_stored(model, wanted)
+
+
+def _served(spec: Mapping[str, Any]) -> Document:
+    """A Gateway's spec without the listeners that HTTP routes cannot attach to."""
+    listeners = [each for each in spec.get("listeners", ()) if each.get("protocol") in _SERVED_PROTOCOLS]
+    return {**spec, "listeners": listeners}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an applied document may say, as stored."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    ours: frozenset[tuple[str, str]]
+    """(`labels` or `annotations`, name) of those that we applied"""
+    owners: tuple[Mapping[str, Any], ...]
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """One object of a kind that we generate; of the user's own, the content is not kept."""
+
+    ref: ObjectRef
+    uid: str
+    version: int
+    owner: ObjectRef | None
+    """the AIGatewayRoute that controls it"""
+    foreign: bool
+    content: Content | None
+
+    def stub(self, kind: type[T]) -> T:
+        """The object as far as `route.is_foreign` looks at it."""
+        metadata = ObjectMeta(name=self.ref.name, namespace=self.ref.namespace)
+        return kind.model_construct(metadata=metadata)
+
+
+def child(document: Document, watched: Watched) -> Child:
+    metadata = document["metadata"]
+    ref = ref_of(document, watched)
+    owners = tuple(metadata.get("ownerReferences") or ())
+    annotations = metadata.get("annotations") or {}
+    looks = ObjectMeta.model_construct(
+        name=ref.name,
+        namespace=ref.namespace,
+        annotations=annotations,
+        owner_references=tuple(
+            OwnerReference.model_construct(
+                api_version=each["apiVersion"], kind=each["kind"], name=each["name"], controller=each.get("controller")
+            )
+            for each in owners
+        ),
+    )
+    foreign = route.is_foreign(watched.models[0].model_construct(metadata=looks))
+    owner = next((each["name"] for each in owners if each.get("controller")), None) if not foreign else None
+    return Child(
+        ref=ref,
+        uid=metadata.get("uid", ""),
+        version=version(document),
+        owner=ObjectRef(_OWNER, ref.namespace, owner) if owner else None,
+        foreign=foreign,
+        content=None
+        if foreign
+        else Content(
+            labels=metadata.get("labels") or {},
+            annotations=annotations,
+            ours=frozenset(_applied(metadata.get("managedFields") or ())),
+            owners=owners,
+            spec=document.get("spec") or {},
+        ),
+    )
+
+
+def _applied(managers: tuple[Mapping[str, Any], ...]) -> list[tuple[str, str]]:
+    """Labels and annotations that our server-side apply owns."""
+    found = []
+    for manager in managers:
+        if manager.get("manager") == FIELD_MANAGER and manager.get("operation") == "Apply":
+            fields = manager.get("fieldsV1", {}).get("f:metadata", {})
+            for part in ("labels", "annotations"):
+                found += [(part, name[2:]) for name in fields.get(f"f:{part}", {}) if name.startswith("f:")]
+    return found

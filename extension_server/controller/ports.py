@@ -1,0 +1,61 @@
+"""Where compiled configurations go, and where it is known which of them run. Seams to the hooks and to the push."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from extension_server.compile.result import Compiled, ObjectRef
+
+
+class ConfigSink(Protocol):
+    """Takes results of compiling. Called on the event loop; must not wait for anything."""
+
+    def put(self, compiled: Compiled) -> None:
+        """Takes the place of the Gateway's earlier result."""
+
+    def remove(self, gateway: ObjectRef) -> None:
+        """The Gateway is gone; one that is not known is no error."""
+
+
+class FilterReports(Protocol):
+    """Which configurations the filters of a Gateway run."""
+
+    def running(self, gateway: ObjectRef) -> tuple[str, ...] | None:
+        """Hash of each connected filter's configuration; None while it is too early to say."""
+
+
+class ReportedFilters:
+    """`FilterReports` in memory: whoever talks to the filters says what they run."""
+
+    def __init__(self) -> None:
+        self._running: dict[ObjectRef, dict[str, str]] = {}
+        self._settled = False
+        self._listeners: list[Callable[[ObjectRef | None], None]] = []
+
+    def subscribe(self, listener: Callable[[ObjectRef | None], None]) -> None:
+        """Called with the Gateway whose filters say something new; with None when it may be any."""
+        self._listeners.append(listener)
+
+    def report(self, gateway: ObjectRef, filter_id: str, config_hash: str) -> None:
+        """A connected filter runs this configuration."""
+        running = self._running.setdefault(gateway, {})
+        if running.get(filter_id) != config_hash:
+            running[filter_id] = config_hash
+            self._tell(gateway)
+
+    def gone(self, gateway: ObjectRef, filter_id: str) -> None:
+        """A filter is no longer connected."""
+        if self._running.get(gateway, {}).pop(filter_id, None) is not None:
+            self._tell(gateway)
+
+    def settle(self) -> None:
+        """Filters that were there before this process had the time to connect: from now on, none means none."""
+        self._settled = True
+        self._tell(None)
+
+    def running(self, gateway: ObjectRef) -> tuple[str, ...] | None:
+        found = tuple(sorted(self._running.get(gateway, {}).values()))
+        return found if found or self._settled else None
+
+    def _tell(self, gateway: ObjectRef | None) -> None:
+        for listener in self._listeners:
+            listener(gateway)

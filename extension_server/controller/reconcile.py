@@ -1,0 +1,240 @@
+"""The controller: from what the watches say to configurations published and objects written. One instance per process.
+
+    watches ─► store ─► world (compile what changed) ─► sinks (hooks, push)     on every replica
+                                                    └─► writer                  on the leader
+
+Changes are taken in batches: what came while one pass ran is the next pass. A pass never waits for the API server,
+except for the content of a Secret that is referred to and has changed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from extension_server.compile.reads import Key
+from extension_server.compile.result import Compiled, ObjectRef
+from extension_server.controller.client import Api, ApiError, Resource, backed_off
+from extension_server.controller.kinds import WATCHED
+from extension_server.controller.leader import Elector
+from extension_server.controller.ports import ConfigSink, ReportedFilters
+from extension_server.controller.store import Change, Store
+from extension_server.controller.token_key import SECRETS
+from extension_server.controller.watch import Watcher
+from extension_server.controller.world import World
+from extension_server.controller.writer import Writer
+
+SETTLE: Final = 30.0
+"""Seconds that filters have to connect after a start, before "none" is believed."""
+_PARTS_AT_ONCE: Final = 20
+"""about 20 ms of compiling; then hooks and watches get their turn"""
+_READS_AT_ONCE: Final = 16
+
+_OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    def __init__(
+        self,
+        api: Api,
+        world: World,
+        store: Store,
+        sinks: Sequence[ConfigSink],
+        reports: ReportedFilters,
+        now: Callable[[], datetime],
+        *,
+        namespaces: Sequence[str] = (),
+        elector: Elector | None = None,
+        wait: Callable[[int], Awaitable[None]] | None = None,
+        settle: float = SETTLE,
+    ) -> None:
+        """`namespaces`: those to watch, none for all. Without `elector` this process writes from the start.
+        `wait` is the back-off of the watches, for tests."""
+        self._api = api
+        self._world = world
+        self._store = store
+        self._sinks = sinks
+        self._reports = reports
+        self._elector = elector
+        self._settle = settle
+        self._pending = Change()
+        self._wake = asyncio.Event()
+        self._watchers = [
+            Watcher(api, watched, namespace, store, self._changed, wait)
+            for watched in WATCHED
+            for namespace in ((namespaces or (None,)) if watched.namespaced else (None,))
+        ]
+        self._writer = Writer(api, store, world, reports, self._resource_of, self._changed, now)
+        self._leading = False
+        self._levels: dict[ObjectRef, int | None] = {}
+        self._published: dict[ObjectRef, tuple[object, ...]] = {}
+        self._busy = False
+        self.ready = asyncio.Event()
+        """Everything that was there at the start is compiled and published."""
+        self.lead = asyncio.Event()
+        """This process writes."""
+        reports.subscribe(self._reported)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for watcher in self._watchers:
+                group.create_task(watcher.run(), name=f"watch of {watcher}")
+            group.create_task(self._reconcile(), name="reconcile")
+            group.create_task(self._write(), name="write")
+            group.create_task(self._settle_reports(), name="settle")
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to do about what is known."""
+        return self.ready.is_set() and not (self._busy or self._pending or (self._leading and not self._writer.idle))
+
+    def set_user_filters(self, configurations: Collection[str]) -> None:
+        """Names of all RouteConfigurations whose listener has a filter of the user's after ours."""
+        if keys := self._world.set_user_filters(configurations):
+            self._changed(Change(keys=keys))
+
+    # ---- compiling
+
+    def _changed(self, change: Change) -> None:
+        if change:
+            self._pending.add(change)
+            self._wake.set()
+
+    async def _reconcile(self) -> None:
+        for watcher in self._watchers:
+            await watcher.synced.wait()
+        while True:
+            await self._wake.wait() if self.ready.is_set() else None
+            self._wake.clear()
+            change, self._pending = self._pending, Change()
+            self._busy = True
+            try:
+                await self._pass(change)
+            finally:
+                self._busy = False
+            self.ready.set()
+
+    async def _pass(self, change: Change) -> None:
+        touched: set[ObjectRef] = set()
+        keys: Collection[Key] = change.keys
+        while keys:
+            await self._load([key for key in keys if key.kind == "Secret" and self._world.asked_for(key)])
+            view = self._store.view()
+            recompiled = []
+            for ref in self._world.recompile(view, keys):
+                recompiled.append(ref)
+                if len(recompiled) % _PARTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            touched.update(recompiled)
+            parts = (self._world.part(ref) for ref in recompiled)
+            keys = self._store.stale_secrets({key for part in parts if part for key in part.reads})
+        view = self._store.view()
+        for gateway in self._world.dirty():
+            touched.update(self._publish(gateway, self._world.assemble(view, gateway)))
+            await asyncio.sleep(0)
+        if touched:
+            self._store.forget_secrets(self._world.secrets())
+        if self._leading:
+            self._writer.add(sorted(touched | change.checks))
+
+    async def _load(self, secrets: Collection[ObjectRef]) -> None:
+        """Content of those that are there, whatever it takes: without it, rules would fail closed that need not."""
+        limit = asyncio.Semaphore(_READS_AT_ONCE)
+
+        async def load(ref: ObjectRef) -> None:
+            attempt = 0
+            while True:
+                try:
+                    async with limit:
+                        document = await self._api.get(SECRETS, ref.namespace, ref.name)
+                    self._store.put_secret(document)
+                    return
+                except ApiError as exc:
+                    if exc.not_found or exc.refused:
+                        self._store.gone(ref)
+                    if not exc.not_found:
+                        _log.warning("%s: %s", ref, exc)
+                    if exc.not_found or exc.refused:
+                        return
+                await backed_off(attempt, longest=5.0, jitter=0)
+                attempt += 1
+
+        await asyncio.gather(*(load(ref) for ref in self._store.stale_secrets(secrets)))
+
+    def _publish(self, gateway: ObjectRef, compiled: Compiled | None) -> set[ObjectRef]:
+        """Returns the objects whose status says something about the Gateway."""
+        if compiled is None:
+            self._levels.pop(gateway, None)
+            if self._published.pop(gateway, None) is not None:
+                for sink in self._sinks:
+                    sink.remove(gateway)
+            return set(self._world.routes_of(gateway))
+        content = (compiled.config_hash, compiled.rules, compiled.fallbacks)
+        if self._published.get(gateway) == content:
+            return set()
+        self._published[gateway] = content
+        for sink in self._sinks:
+            sink.put(compiled)
+        return self._behind(gateway)
+
+    # ---- what runs
+
+    def _reported(self, gateway: ObjectRef | None) -> None:
+        for each in [gateway] if gateway is not None else list(self._published):
+            self._changed(Change(checks=self._behind(each)))
+
+    def _behind(self, gateway: ObjectRef) -> set[ObjectRef]:
+        """Routes whose Programmed may have changed since the last call."""
+        running = self._reports.running(gateway)
+        level = (
+            min((self._world.number(gateway, each) for each in running), default=-1) if running is not None else None
+        )
+        old = self._levels.get(gateway)
+        self._levels[gateway] = level
+        routes = self._world.routes_of(gateway)
+        if level == old:
+            return set()
+        if old is None or level is None or old < 0 or level < old:
+            return set(routes)
+        return {ref for ref in routes if self._world.since(gateway, ref) > old}
+
+    async def _settle_reports(self) -> None:
+        await self.ready.wait()
+        await asyncio.sleep(self._settle)
+        self._reports.settle()
+
+    # ---- writing
+
+    async def _write(self) -> None:
+        await self.ready.wait()
+        while True:
+            async with self._elector.leading() if self._elector else _always() as lost:
+                self._leading = True
+                self.lead.set()
+                self._writer.add([ref for kind in _OURS for ref in self._store.refs(kind)])
+                self._writer.add(self._store.owners())
+                writer = asyncio.create_task(self._writer.run(), name="writer")
+                try:
+                    await lost.wait()
+                finally:
+                    self._leading = False
+                    self.lead.clear()
+                    writer.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await writer
+
+    def _resource_of(self, kind: str) -> Resource:
+        """Raises LookupError for a kind that is not installed."""
+        for watcher in self._watchers:
+            if watcher.resource is not None and watcher.resource.kind == kind:
+                return watcher.resource
+        raise LookupError(f"kind {kind} is not installed")
+
+
+@contextlib.asynccontextmanager
+async def _always() -> AsyncIterator[asyncio.Event]:
+    yield asyncio.Event()

@@ -1,0 +1,192 @@
+"""What a person reads in `status.conditions`. Pure: verdicts in, conditions out.
+
+`Accepted`: everything that the object says can be served. `ResolvedRefs`: everything that it refers to is there,
+granted and usable. `Programmed` (routes): every filter that serves the route runs its present state. `Accepted` stands
+last, because the printer column shows the last one's type; when it is False, a `NotAccepted` follows for the same
+reason, as tools that were written for earlier controllers expect (API chapter §2.15).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from extension_server.compile.result import Finding, ObjectRef
+from extension_server.controller.client import Document
+from extension_server.controller.ports import FilterReports
+from extension_server.controller.store import Held, Store
+from extension_server.controller.world import Part, World
+
+Status = Literal["True", "False", "Unknown"]
+
+REFERENCE_REASONS: Final = frozenset(
+    {"BackendNotFound", "SecretNotFound", "InvalidSecret", "InvalidKind", "RefNotPermitted", "NoMatchingParent"}
+)
+"""Reasons of findings that are about what is referred to; all others are about the object itself."""
+MAX_SENTENCES: Final = 8
+"""more than a person reads; the first ones are the ones to begin with"""
+MAX_MESSAGE: Final = 32768
+"""of a condition"""
+
+_SUCCEEDED: Final = {
+    "AIGatewayRoute": ("ReconciliationSucceeded", "AI Gateway Route reconciled successfully"),
+    "AIServiceBackend": ("ReconciliationSucceeded", "AIServiceBackend reconciled successfully"),
+    "BackendSecurityPolicy": ("ReconciliationSucceeded", "BackendSecurityPolicy reconciled successfully"),
+    "GatewayConfig": ("Accepted", "GatewayConfig reconciled successfully"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Without the generation and the time, which `merged` adds."""
+
+    type: str
+    status: Status
+    reason: str
+    message: str
+
+
+def conditions(
+    held: Held, part: Part | None, world: World, store: Store, reports: FilterReports, refusal: str | None
+) -> tuple[Condition, ...]:
+    """`refusal`: what the API server said about an object generated for this one."""
+    findings = tuple(_findings(held, part, store))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if refusal is not None:
+        errors.append(_error(held.ref, "", "WriteRefused", refusal))
+    references = [finding for finding in errors if finding.reason in REFERENCE_REASONS]
+    found = []
+    if held.ref.kind != "GatewayConfig":
+        found.append(_resolved(held.ref, references))
+    if held.ref.kind == "AIGatewayRoute":
+        found.append(_programmed(held, part, world, reports))
+    return (*found, *_accepted(held, part, errors, [each for each in findings if each.severity == "warning"]))
+
+
+def _findings(held: Held, part: Part | None, store: Store) -> Iterable[Finding]:
+    if held.problem is not None:
+        kept = "; the last good state stays in use" if held.object is not None else ""
+        yield _error(held.ref, "", "Invalid", f"{held.problem}{kept}")
+    if part is None:
+        return
+    yield from part.findings
+    if held.ref.kind != "AIGatewayRoute":
+        return
+    if not part.gateways:
+        yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", "names no Gateway; add the Gateway's name")
+    attached = {ref for ref, _ in part.route.attachments} if part.route else set()
+    for gateway in part.gateways:
+        if gateway in attached:
+            continue
+        problem = store.gateway_problem(gateway)
+        message = f"{gateway} cannot be used: {problem}" if problem else f"{gateway} not found; create it or correct it"
+        yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", message)
+
+
+def _accepted(
+    held: Held, part: Part | None, errors: Sequence[Finding], warnings: Sequence[Finding]
+) -> Iterable[Condition]:
+    reason, message = _SUCCEEDED[held.ref.kind]
+    if not errors:
+        note = f". Note: {_sentences(held.ref, warnings)}" if warnings else ""
+        yield Condition("Accepted", "True", reason, _cut(message + note))
+        return
+    text = _cut(_served(part) + _sentences(held.ref, errors))
+    yield Condition("Accepted", "False", errors[0].reason, text)
+    failed = "NotAccepted" if held.ref.kind == "GatewayConfig" else "ReconciliationFailed"
+    yield Condition("NotAccepted", "False", failed, text)
+
+
+def _served(part: Part | None) -> str:
+    """How much of a route works in spite of the errors."""
+    rules = part.route.rules if part and part.route else ()
+    closed = sum(not rule.ready for rule in rules)
+    if not closed or len(rules) == 1:
+        return ""
+    return f"{closed} of {len(rules)} rules are not served. "
+
+
+def _resolved(ref: ObjectRef, references: Sequence[Finding]) -> Condition:
+    if references:
+        return Condition("ResolvedRefs", "False", references[0].reason, _cut(_sentences(ref, references)))
+    return Condition("ResolvedRefs", "True", "ResolvedRefs", "all references are resolved")
+
+
+def _programmed(held: Held, part: Part | None, world: World, reports: FilterReports) -> Condition:
+    serving = [ref for ref, attached in part.route.attachments if attached.places] if part and part.route else []
+    if not serving:
+        return Condition("Programmed", "False", "NotAttached", "no listener of any Gateway serves the route")
+    if part is None or part.route is None or not part.route.rules:
+        return Condition("Programmed", "False", "NotAccepted", "nothing is generated for the route")
+    waiting: Condition | None = None
+    for gateway in serving:
+        running = reports.running(gateway)
+        if running is None:
+            return _previous(held) or Condition(
+                "Programmed", "Unknown", "Pending", f"no filter of {gateway} has reported yet"
+            )
+        if not running:
+            return Condition(
+                "Programmed",
+                "False",
+                "NoFilter",
+                f"no filter of {gateway} is connected: check that its Envoy pods run the sidecar ai-gateway-extproc "
+                "and that it is ready; requests are answered with 503 until then",
+            )
+        behind = sum(world.number(gateway, each) < max(world.since(gateway, held.ref), 1) for each in running)
+        if behind:
+            waiting = Condition(
+                "Programmed",
+                "False",
+                "Pending",
+                f"{behind} of {len(running)} filters of {gateway} do not run the present configuration yet",
+            )
+    return waiting or Condition("Programmed", "True", "Programmed", "every filter runs the present configuration")
+
+
+def _previous(held: Held) -> Condition | None:
+    """What was known about the same generation before this process started."""
+    for each in held.conditions:
+        if each.get("type") == "Programmed" and each.get("observedGeneration") == held.generation:
+            return Condition("Programmed", each["status"], each.get("reason", ""), each.get("message", ""))
+    return None
+
+
+def merged(held: Held, wanted: Iterable[Condition], now: datetime) -> list[Document] | None:
+    """`wanted` as documents, or None when the stored ones say the same. A time changes only with its status."""
+    stored = {each.get("type"): each for each in held.conditions}
+    found = []
+    for condition in wanted:
+        old: Mapping[str, Any] = stored.get(condition.type, {})
+        document = {
+            "type": condition.type,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": condition.message,
+            "lastTransitionTime": old["lastTransitionTime"]
+            if old.get("status") == condition.status and "lastTransitionTime" in old
+            else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        if held.generation is not None:
+            document["observedGeneration"] = held.generation
+        found.append(document)
+    return None if found == [dict(each) for each in held.conditions] else found
+
+
+def _sentences(ref: ObjectRef, findings: Sequence[Finding]) -> str:
+    shown = [
+        (f"{finding.field}: {finding.message}" if finding.field else finding.message)
+        if finding.object == ref
+        else str(finding)
+        for finding in findings[:MAX_SENTENCES]
+    ]
+    more = len(findings) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def _error(ref: ObjectRef, field: str, reason: str, message: str) -> Finding:
+    return Finding(severity="error", object=ref, field=field, reason=reason, message=message)

@@ -1,0 +1,210 @@
+"""The compiled state of everything, kept up to date by recompiling what a change concerns. Pure: no I/O, no clock.
+
+Per object of ours there is a part: what it contributes, what is wrong with it, and which questions were asked for it.
+A change of the store names the questions with new answers; parts that asked one of them are compiled again, then the
+Gateways that they belong to are put together again.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from extension_server.api import core
+from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, AnyBackendSecurityPolicy, GatewayConfig
+from extension_server.api.gateway import Gateway
+from extension_server.compile import gateway as gateways
+from extension_server.compile.backends import BackendResolver
+from extension_server.compile.reads import Key, Recorder
+from extension_server.compile.result import Compiled, Finding, ObjectRef
+from extension_server.compile.route import RoutePart, Settings, compile_route, gateways_of
+from extension_server.compile.snapshot import kind_of
+from extension_server.controller.kinds import WATCHED
+from extension_server.controller.store import View
+from filters.contract.config import Cost
+
+_OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
+_GATEWAY: Final = kind_of(Gateway)
+_SECRET: Final = kind_of(core.Secret)
+_REMEMBERED: Final = 64
+"""Configurations per Gateway that a report of a filter may name. More than one is on its way only during a burst."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one object of ours came to."""
+
+    generation: int | None
+    """of the object, when it was compiled"""
+    reads: frozenset[Key]
+    findings: tuple[Finding, ...]
+    route: RoutePart | None = None
+    gateways: tuple[ObjectRef, ...] = ()
+    """of a route: all that it names"""
+
+
+@dataclass(slots=True)
+class _GatewayState:
+    compiled: Compiled | None = None
+    reads: frozenset[Key] = frozenset()
+    common: tuple[Cost, ...] = ()
+    """costs of the GatewayConfig"""
+    number: int = 0
+    """of the present configuration; grows with each change"""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """hash of a configuration → its number, the last few"""
+    since: dict[ObjectRef, int] = field(default_factory=dict)
+    """route → number of the first configuration with its present part"""
+
+
+class World:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._parts: dict[ObjectRef, Part] = {}
+        self._routes: dict[ObjectRef, dict[ObjectRef, None]] = {}
+        """Gateway → routes that name it"""
+        self._gateways: dict[ObjectRef, _GatewayState] = {}
+        self._dirty: dict[ObjectRef, set[ObjectRef]] = {}
+        """Gateway to put together again → its routes whose part changed"""
+
+    # ---- asking
+
+    def part(self, ref: ObjectRef) -> Part | None:
+        return self._parts.get(ref)
+
+    def compiled(self, gateway: ObjectRef) -> Compiled | None:
+        state = self._gateways.get(gateway)
+        return state.compiled if state else None
+
+    def routes_of(self, gateway: ObjectRef) -> tuple[ObjectRef, ...]:
+        return tuple(self._routes.get(gateway, ()))
+
+    def secrets(self) -> set[Key]:
+        """Every Secret that something refers to, whether it is there or not."""
+        return {key for part in self._parts.values() for key in part.reads if key.kind == _SECRET}
+
+    def asked_for(self, key: Key) -> bool:
+        """Whether anything depends on the answer to the question."""
+        return any(key in part.reads for part in self._parts.values())
+
+    def number(self, gateway: ObjectRef, config_hash: str) -> int:
+        """Place of a configuration among those of its Gateway; 0 for one that is not known (any more)."""
+        state = self._gateways.get(gateway)
+        return state.numbers.get(config_hash, 0) if state else 0
+
+    def since(self, gateway: ObjectRef, route: ObjectRef) -> int:
+        """Number of the first configuration that has the present state of the route."""
+        state = self._gateways.get(gateway)
+        return state.since.get(route, state.number) if state else 0
+
+    # ---- changing
+
+    def set_user_filters(self, names: Collection[str]) -> set[Key]:
+        """Configurations whose listener has a filter of the user's after ours. Returns what has to be recompiled."""
+        changed = frozenset(names) ^ frozenset(self.settings.user_filters)
+        self.settings = _with_user_filters(self.settings, frozenset(names))
+        return {ObjectRef(_GATEWAY, *name.split("/")[:2]) for name in changed if name.count("/") == 2}
+
+    def recompile(self, view: View, keys: Collection[Key]) -> Iterator[ObjectRef]:
+        """Recompiles the parts that `keys` concern, one per step, and names each."""
+        wanted = set(keys)
+        stale = [ref for ref, part in self._parts.items() if not part.reads.isdisjoint(wanted)]
+        own = [key for key in wanted if key.kind in _OURS]
+        for ref in sorted({*stale, *own}):
+            self._replace(ref, self._compile(view, ref))
+            yield ref
+        for ref in wanted:
+            if ref.kind == _GATEWAY:
+                self._dirty.setdefault(ref, set())
+        for ref, state in self._gateways.items():
+            if not state.reads.isdisjoint(wanted):
+                self._dirty.setdefault(ref, set())
+
+    def dirty(self) -> tuple[ObjectRef, ...]:
+        """Gateways to `assemble`."""
+        return tuple(sorted(self._dirty))
+
+    def assemble(self, view: View, gateway: ObjectRef) -> Compiled | None:
+        """The new state of a dirty Gateway; None for one that is not there, or not ours."""
+        changed = self._dirty.pop(gateway, set())
+        recorder = Recorder(view)
+        found = recorder.get(Gateway, gateway.namespace, gateway.name)
+        if found is None:
+            self._gateways.pop(gateway, None)
+            return None
+        routes = sorted(self._routes.get(gateway, ()))
+        parts = (self._parts[ref].route for ref in routes)
+        compiled = gateways.assemble(recorder, found, [part for part in parts if part is not None], self.settings)
+        state = self._gateways.setdefault(gateway, _GatewayState())
+        if state.compiled is None or state.compiled.config_hash != compiled.config_hash:
+            state.number += 1
+        state.numbers.pop(compiled.config_hash, None)
+        state.numbers[compiled.config_hash] = state.number
+        while len(state.numbers) > _REMEMBERED:
+            del state.numbers[next(iter(state.numbers))]
+        common, _ = gateways.common_costs(view, found)
+        everything = common != state.common
+        state.common = common
+        state.since = {
+            ref: state.number if everything or ref in changed or ref not in state.since else state.since[ref]
+            for ref in routes
+        }
+        state.compiled = compiled
+        state.reads = frozenset(recorder.reads)
+        return compiled
+
+    # ---- inside
+
+    def _compile(self, view: View, ref: ObjectRef) -> Part | None:
+        held = view.held(ref)
+        if held is None or held.object is None or held.deleting:
+            return None
+        recorder = Recorder(view)
+        match held.object:
+            case AIGatewayRoute() as route:
+                named = gateways_of(route)
+                part = compile_route(recorder, route, self.settings)
+                findings = part.findings if part else ()
+                return Part(
+                    generation=held.generation,
+                    reads=frozenset(recorder.reads),
+                    findings=findings,
+                    route=part,
+                    gateways=named,
+                )
+            case AIServiceBackend() as service:
+                findings = self._resolver(recorder).check_backend(service)
+            case AnyBackendSecurityPolicy() as policy:
+                findings = self._resolver(recorder).check_policy(policy)
+            case GatewayConfig() as config:
+                findings = gateways.check_config(config).findings
+            case other:
+                raise AssertionError(f"{other.kind} is not ours")
+        return Part(generation=held.generation, reads=frozenset(recorder.reads), findings=findings)
+
+    def _resolver(self, recorder: Recorder) -> BackendResolver:
+        return BackendResolver(resources=recorder, aws_environment=self.settings.aws_environment)
+
+    def _replace(self, ref: ObjectRef, new: Part | None) -> None:
+        old = self._parts.pop(ref, None)
+        if new is not None:
+            self._parts[ref] = new
+        for gateway in set(old.gateways if old else ()) - set(new.gateways if new else ()):
+            del self._routes[gateway][ref]
+            if not self._routes[gateway]:
+                del self._routes[gateway]
+        for gateway in new.gateways if new else ():
+            self._routes.setdefault(gateway, {})[ref] = None
+        before, after = old.route if old else None, new.route if new else None
+        if before != after:
+            for gateway in {*(old.gateways if old else ()), *(new.gateways if new else ())}:
+                self._dirty.setdefault(gateway, set()).add(ref)
+
+
+def _with_user_filters(settings: Settings, names: frozenset[str]) -> Settings:
+    return Settings(
+        token_key=settings.token_key,
+        root_prefix=settings.root_prefix,
+        user_filters=names,
+        aws_environment=settings.aws_environment,
+        created=settings.created,
+    )

@@ -1,0 +1,221 @@
+"""Writes what follows from the compiled state: generated objects, statuses, Events. Runs on the leader only.
+
+Level-triggered: for an object named in the queue, what must be is compared with what the store holds, and only a
+difference is written. Generated objects are applied before surplus ones are deleted, so a route is never without.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+from extension_server.compile.result import ObjectRef
+from extension_server.controller import children, status
+from extension_server.controller.client import Api, ApiError, Document, Resource
+from extension_server.controller.documents import Content
+from extension_server.controller.kinds import BY_KIND
+from extension_server.controller.ports import FilterReports
+from extension_server.controller.queue import WorkQueue
+from extension_server.controller.store import Change, Held, Store
+from extension_server.controller.world import World
+
+FINALIZER: Final = "aigateway.envoyproxy.io/finalizer"
+"""Earlier controllers put it on our kinds. Nothing has to be done before an object goes: it is only taken off."""
+WORKERS: Final = 8
+LONGEST_WAIT: Final = 60.0
+"""Seconds between two tries of a write that the API server refuses."""
+COMPONENT: Final = "aigw-controller"
+EVENTS: Final = Resource("", "v1", "Event", "events")
+
+_log = logging.getLogger(__name__)
+
+
+class Writer:
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        world: World,
+        reports: FilterReports,
+        resource_of: Callable[[str], Resource],
+        changed: Callable[[Change], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        """`resource_of`: a kind's name → where it is served; raises LookupError. `changed` hears of what was written
+        before the watch says so."""
+        self._api = api
+        self._store = store
+        self._world = world
+        self._reports = reports
+        self._resource_of = resource_of
+        self._changed = changed
+        self._now = now
+        self._queue: WorkQueue[ObjectRef] = WorkQueue()
+        self._settled: dict[ObjectRef, tuple[Document, Content | None]] = {}
+        """What was applied, and what the API server made of it when that is not the same (defaults of its own)."""
+        self._refusals: dict[ObjectRef, str] = {}
+
+    def add(self, refs: Iterable[ObjectRef]) -> None:
+        """Objects of ours to look at."""
+        self._queue.add(refs)
+
+    @property
+    def idle(self) -> bool:
+        return self._queue.idle
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            self._queue.clear()
+
+    async def _work(self) -> None:
+        while True:
+            ref = await self._queue.take()
+            try:
+                await self._sync(ref)
+            except ApiError as exc:
+                _log.warning("%s: %s", ref, exc)
+                self._queue.failed(ref, longest=LONGEST_WAIT)
+            except Exception:
+                # One object must never stop the others; it is tried again, and the log has the trace.
+                _log.exception("%s: cannot be reconciled", ref)
+                self._queue.failed(ref, longest=LONGEST_WAIT)
+            else:
+                self._queue.done(ref)
+
+    async def _sync(self, ref: ObjectRef) -> None:
+        """Raises ApiError."""
+        held = self._store.held(ref)
+        refusal: ApiError | None = None
+        if ref.kind == "AIGatewayRoute":
+            refusal = await self._generated(ref, held)
+        if held is None:
+            self._refusals.pop(ref, None)
+        elif held.deleting:
+            await self._let_go(held)
+        else:
+            await self._status(held, str(refusal) if refusal else None)
+        if refusal is not None:
+            raise refusal
+
+    # ---- generated objects
+
+    async def _generated(self, ref: ObjectRef, held: Held | None) -> ApiError | None:
+        """Returns what the API server refused for good; raises ApiError for what may work the next time."""
+        part = self._world.part(ref)
+        if part is None and held is not None and not held.deleting:
+            return None  # refused by our models, or not compiled yet: what is there stays
+        wanted = {} if part is None or self._is_foreign(ref) else children.wanted(part)
+        refusal: ApiError | None = None
+        for child_ref, document in wanted.items():
+            try:
+                await self._apply(child_ref, document)
+            except ApiError as exc:
+                if not exc.refused:
+                    raise
+                refusal = exc
+        if refusal is None:
+            for child in children.surplus(self._store.children_of(ref), wanted):
+                await self._api.delete(
+                    self._resource_of(child.ref.kind), child.ref.namespace, child.ref.name, uid=child.uid
+                )
+                self._settled.pop(child.ref, None)
+                self._changed(self._store.gone(child.ref))
+        return refusal
+
+    def _is_foreign(self, ref: ObjectRef) -> bool:
+        """All Gateways of the route are there, and none is Envoy Gateway's."""
+        part = self._world.part(ref)
+        gateways = part.gateways if part else ()
+        attached = part.route.attachments if part and part.route else ()
+        return bool(gateways) and not attached and all(self._store.held(gateway) for gateway in gateways)
+
+    async def _apply(self, ref: ObjectRef, document: Document) -> None:
+        child = self._store.child(ref)
+        content = child.content if child else None
+        if child is not None and (
+            not children.differs(document, content) or self._settled.get(ref) == (document, content)
+        ):
+            return
+        answer = await self._api.apply(self._resource_of(ref.kind), document)
+        self._changed(self._store.put(BY_KIND[ref.kind], answer))
+        child = self._store.child(ref)
+        if child is not None and children.differs(document, child.content):
+            self._settled[ref] = (document, child.content)
+        else:
+            self._settled.pop(ref, None)
+
+    # ---- the object itself
+
+    async def _let_go(self, held: Held) -> None:
+        if FINALIZER not in held.finalizers:
+            return
+        patch = {
+            "metadata": {"uid": held.uid, "finalizers": [each for each in held.finalizers if each != FINALIZER] or None}
+        }
+        await self._patch(held, patch)
+
+    async def _status(self, held: Held, refusal: str | None) -> None:
+        part = self._world.part(held.ref)
+        if held.object is not None and (part is None or part.generation != held.generation):
+            return  # not compiled yet
+        wanted = status.conditions(held, part, self._world, self._store, self._reports, refusal)
+        documents = status.merged(held, wanted, self._now())
+        if documents is None:
+            return
+        await self._patch(held, {"metadata": {"uid": held.uid}, "status": {"conditions": documents}}, part="status")
+        before = {each.get("type"): each for each in held.conditions}
+        for each in documents:
+            old = before.get(each["type"], {})
+            told = (old.get("status"), old.get("message")) == (each["status"], each["message"])
+            if each["type"] == "Accepted" and each["status"] == "False" and not told:
+                await self._event(held, each["reason"], each["message"])
+
+    async def _patch(self, held: Held, patch: Document, part: str = "") -> None:
+        """The uid in the patch makes it fail on an object that was made anew."""
+        ref = held.ref
+        try:
+            answer = await self._api.patch(self._resource_of(ref.kind), ref.namespace, ref.name, patch, part=part)
+        except ApiError as exc:
+            if exc.not_found:
+                return
+            raise
+        self._changed(self._store.put(BY_KIND[ref.kind], answer))
+
+    async def _event(self, held: Held, reason: str, message: str) -> None:
+        """One Event per object and text. An Event that cannot be written is not worth a retry."""
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        digest = hashlib.sha256(f"{held.uid} {reason} {message}".encode()).hexdigest()[:16]
+        resource = self._resource_of(held.ref.kind)
+        document = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"{held.ref.name[:200]}.{digest}", "namespace": held.ref.namespace},
+            "involvedObject": {
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "namespace": held.ref.namespace,
+                "name": held.ref.name,
+                "uid": held.uid,
+                "resourceVersion": str(held.version),
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._api.create(EVENTS, document)
+        except ApiError as exc:
+            if not exc.conflict:
+                _log.warning("Event for %s: %s", held.ref, exc)
