@@ -52,6 +52,7 @@ ROOTS: Final = (
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
     "envoy/service/discovery/v3/discovery.proto",
+    "envoy/type/matcher/v3/http_inputs.proto",
 )
 
 

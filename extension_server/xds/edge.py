@@ -4,10 +4,11 @@ Those names are ours: a client that could send them would choose its own rule. A
 every filter and of route matching.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from extension_server.xds import pool
-from extension_server.xds.resources import Mediation, Resources, ai_connection_managers
+from extension_server.xds.resources import Mediation, Resources, ai_configurations, connection_managers
 
 INTERNAL_PREFIX: Final = "x-ai-eg-"
 NAME: Final = "aigw/strip-internal-headers"
@@ -16,7 +17,12 @@ _HEADER_MUTATION: Final = "envoy.extensions.http.early_header_mutation.header_mu
 
 
 def patch(resources: Resources, mediation: Mediation) -> None:
-    for network_filter, manager in ai_connection_managers(resources, mediation):
+    strip(resources, ai_configurations(resources, mediation))
+
+
+def strip(resources: Resources, configurations: Collection[str]) -> None:
+    """In every connection manager that serves one of these RouteConfigurations."""
+    for network_filter, manager in connection_managers(resources, configurations):
         if any(extension.name == NAME for extension in manager.early_header_mutation_extensions):
             continue
         manager.early_header_mutation_extensions.add(

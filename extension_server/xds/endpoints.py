@@ -24,13 +24,19 @@ def patch(resources: Resources, mediation: Mediation) -> None:
         if name is None or rule is None:
             continue
         if cluster.HasField("load_assignment"):
-            for locality in cluster.load_assignment.endpoints:
-                backend = _backend(rule, name, locality)
-                if backend is not None:
-                    _mark(locality, backend)
+            mark(cluster.load_assignment, rule, name)
         elif (backend := _only_backend(rule, name)) is not None:
             # Endpoints come by EDS, where the cluster's own mark is all that can be set here.
             cluster.metadata.filter_metadata[STATIC_METADATA_NAMESPACE].fields[BACKEND_KEY].string_value = backend.name
+
+
+def mark(assignment: Message, rule: CompiledRule, name: names.ClusterName) -> None:
+    """Marks the endpoints of a ClusterLoadAssignment, in a cluster or by EDS. Those of backends that cannot be told
+    stay unmarked: the filter refuses attempts there."""
+    for locality in assignment.endpoints:
+        backend = _backend(rule, name, locality)
+        if backend is not None:
+            _mark(locality, backend)
 
 
 def _backend(rule: CompiledRule, name: names.ClusterName, locality: Message) -> CompiledBackend | None:

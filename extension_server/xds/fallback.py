@@ -16,7 +16,7 @@ def patch(resources: Resources, mediation: Mediation) -> None:
             overrides={
                 "grpc_initial_metadata": [
                     {"key": CONFIG_HEADER, "value": mediation.compiled.config_hash},
-                    {"key": LISTENER_HEADER, "value": configuration.name},
+                    {"key": LISTENER_HEADER, "value": mediation.listener_name(configuration.name)},
                 ]
             },
         )

@@ -10,6 +10,10 @@ from typing import Final
 _NAME: Final = r"httproute/(?P<namespace>[^/]+)/(?P<name>[^/]+)/rule/(?P<rule>0|[1-9][0-9]*)"
 _CLUSTER: Final = re.compile(_NAME + r"(?:/backend/(?P<ref>0|[1-9][0-9]*))?(?:@[0-9a-f]+)?")
 _ROUTE: Final = re.compile(_NAME + r"/match/(?:0|[1-9][0-9]*)/.+", re.DOTALL)
+GENERATED: Final = "ai-gateway-generated"
+"""Key of the annotation that every HTTPRoute of ours has; Envoy Gateway copies it into the metadata of each route."""
+INVALID_BACKEND: Final = "invalid-backend-cluster"
+"""Where weight of a backendRef goes that cannot be used; a cluster of this name does not exist."""
 _OWN_LISTENERS: Final = ("envoy-gateway-proxy-ready-", "envoy-gateway-proxy-stats-")
 
 

@@ -9,8 +9,11 @@ from extension_server.xds import (
     endpoints,
     fallback,
     listener_filter,
+    log_attributes,
     routes,
     service_clusters,
+    shared_clusters,
+    user_filters,
 )
 from extension_server.xds.resources import Mediation, Resources
 
@@ -19,7 +22,11 @@ Patch = Callable[[Resources, Mediation], None]
 PATCHES: Final[tuple[Patch, ...]] = (
     edge.patch,  # first, as in Envoy: nothing else may trust an x-ai-eg-* header before this
     listener_filter.patch,  # disabled, so harmless until a route names it
+    log_attributes.patch,
     routes.patch,
+    # What cannot be served safely is closed, whatever the patches below do for it.
+    user_filters.patch,
+    shared_clusters.patch,
     endpoints.patch,  # the marks that the attempt filter reads
     attempts.patch,
     service_clusters.patch,  # what both filters call must exist before one is enabled

@@ -21,6 +21,7 @@ Fields = dict[str, Any]
 """members of a message as nested dicts"""
 
 CLUSTER: Final = "envoy.config.cluster.v3.Cluster"
+CLUSTER_LOAD_ASSIGNMENT: Final = "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER: Final = "envoy.config.listener.v3.Listener"
 ROUTE_CONFIGURATION: Final = "envoy.config.route.v3.RouteConfiguration"
 ROUTE: Final = "envoy.config.route.v3.Route"

@@ -1,6 +1,6 @@
 """The xDS resources of one Gateway as the patches see them, and what the patches need to know beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -10,6 +10,7 @@ from extension_server.xds import names, pool
 from extension_server.xds.pool import Message
 
 HCM_FILTER: Final = "envoy.filters.network.http_connection_manager"
+DEFAULT_LOG_ATTRIBUTES: Final = (("agent-session-id", "session.id"),)
 
 
 @dataclass(slots=True)
@@ -28,6 +29,10 @@ class Mediation:
     compiled: Compiled
     sockets: tuple[str, ...]
     """unix sockets of the filter's workers"""
+    log_attributes: tuple[tuple[str, str], ...] = DEFAULT_LOG_ATTRIBUTES
+    """(request header, key of the dynamic metadata that access logs read)"""
+    listener_names: Mapping[str, str] = field(default_factory=dict)
+    """RouteConfiguration → name of the listener in the filter's configuration, where they differ"""
 
     @cached_property
     def _rules(self) -> dict[names.RuleName, CompiledRule]:
@@ -43,6 +48,10 @@ class Mediation:
     def rule(self, name: names.RuleName | None) -> CompiledRule | None:
         """The AI rule that a route or cluster was generated for; None when it is not ours."""
         return None if name is None else self._rules.get(name)
+
+    def listener_name(self, configuration: str) -> str:
+        """What the filter's configuration calls the listener with this RouteConfiguration."""
+        return self.listener_names.get(configuration, configuration)
 
     def is_fallback(self, route: Message) -> bool:
         """Whether the route is a generated last rule: the first match of every AI request."""
@@ -65,12 +74,16 @@ def ai_configurations(resources: Resources, mediation: Mediation) -> frozenset[s
 
 
 def ai_connection_managers(resources: Resources, mediation: Mediation) -> Iterator[tuple[Message, Message]]:
-    """(network filter, its HttpConnectionManager, decoded) of every chain that serves AI routes.
+    """`connection_managers` of every chain that serves AI routes."""
+    return connection_managers(resources, ai_configurations(resources, mediation))
+
+
+def connection_managers(resources: Resources, configurations: Collection[str]) -> Iterator[tuple[Message, Message]]:
+    """(network filter, its HttpConnectionManager, decoded) of every chain that serves one of the RouteConfigurations.
 
     Put a changed manager back with `pool.replace(network_filter.typed_config, manager)`. Chains without a connection
     manager, or with routes of their own (readiness), are none of ours.
     """
-    wanted = ai_configurations(resources, mediation)
     for listener in resources.listeners:
         if not names.serves_clients(listener.name):
             continue
@@ -82,5 +95,5 @@ def ai_connection_managers(resources: Resources, mediation: Mediation) -> Iterat
                 if pool.type_name(network_filter.typed_config) != pool.HTTP_CONNECTION_MANAGER:
                     continue
                 manager = pool.unpacked(network_filter.typed_config)
-                if manager.rds.route_config_name in wanted:
+                if manager.rds.route_config_name in configurations:
                     yield network_filter, manager

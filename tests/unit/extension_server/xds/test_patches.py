@@ -61,12 +61,12 @@ def test_without_ai_rules_nothing_changes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("1.8-b04-fallback-priorities", ["ours", "router"]),
+        ("1.8-b04-fallback-priorities", ["ours", "header_to_metadata", "router"]),
         (
             "1.8-d04-apikey-and-response-override",
-            ["custom_response/backendtrafficpolicy/default/ro", "api_key_auth", "ours", "router"],
+            ["custom_response/backendtrafficpolicy/default/ro", "api_key_auth", "ours", "header_to_metadata", "router"],
         ),
-        ("1.8-d08-extproc", ["ours", "ext_proc/envoyextensionpolicy/default/ep/extproc/0", "router"]),
+        ("1.8-d08-extproc", ["ours", "ext_proc/envoyextensionpolicy/default/ep/extproc/0", "header_to_metadata", "router"]),
     ],
 )
 def test_the_filter_stands_after_authentication_and_before_filters_of_users(name: str, expected: list[str]) -> None:

@@ -1,0 +1,60 @@
+"""One xDS resource of a hook message: bytes, decoded only when somebody looks, encoded only when something changed."""
+
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from extension_server.xds import pool
+from extension_server.xds.pool import Message
+
+_NAME_TAG: Final = b"\x0a"
+
+
+class Element:
+    """`raw` as it came. `decode` gives the message to patch in place; `encode` gives what goes back."""
+
+    __slots__ = ("_decoded", "_type", "raw")
+
+    def __init__(self, raw: bytes, type_: str) -> None:
+        self.raw = raw
+        self._type = type_
+        self._decoded: Any = None
+
+    @property
+    def name(self) -> str:
+        """Field 1 of clusters, listeners and route configurations, which Go writes first: read without decoding."""
+        raw = self.raw
+        if raw[:1] == _NAME_TAG and len(raw) > 2:
+            # Up to 127 bytes have a length of one byte, up to 16383 one of two.
+            length, start = (raw[1], 2) if raw[1] < 128 else ((raw[1] & 0x7F) | raw[2] << 7, 3)
+            if raw[start - 1] < 128:
+                return raw[start : start + length].decode(errors="replace")
+        decoded = self.decoded()
+        return "" if decoded is None else str(decoded.name)
+
+    def decode(self) -> Message:
+        """The same message at every call, until `restore`. Raises DecodeError."""
+        if self._decoded is None:
+            self._decoded = self._fresh()
+        return self._decoded
+
+    def decoded(self) -> Message | None:
+        """`decode`, or None for bytes that are no such message."""
+        try:
+            return self.decode()
+        except DecodeError:
+            return None
+
+    def restore(self) -> None:
+        """Forgets every change."""
+        self._decoded = None
+
+    def encode(self) -> bytes:
+        """`raw` itself when nothing changed: Envoy Gateway writes map keys in random order, we do not rewrite them."""
+        if self._decoded is None:
+            return self.raw
+        encoded = pool.serialized(self._decoded)
+        return self.raw if encoded == self.raw or self._fresh() == self._decoded else encoded
+
+    def _fresh(self) -> Message:
+        return pool.message_class(self._type).FromString(self.raw)

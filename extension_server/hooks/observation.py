@@ -1,0 +1,33 @@
+"""What a translation showed that people or the controller must know. Pure data; the sink is the controller's."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from extension_server.compile.result import Finding, ObjectRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One translation, as far as one Gateway is concerned. Only Gateways with AI routes are observed."""
+
+    gateway: ObjectRef
+    config_hash: str
+    """of the compiled result that was used; empty: there is none (yet) for these AI routes, and they answer 503"""
+    user_filters: frozenset[str] = frozenset()
+    """RouteConfigurations with a filter of the user's after ours: `compile_gateway(user_filters=…)`"""
+    findings: tuple[Finding, ...] = ()
+    """sorted; an error means that the object named fails closed"""
+
+
+class Sink(Protocol):
+    """Takes observations, on the thread of the hooks. Must return at once; a raised exception is logged only."""
+
+    def observe(self, observation: Observation) -> None:
+        """Called once per Gateway and translation, after the answer is made."""
+
+
+class Ignored:
+    """A sink for those who do not ask."""
+
+    def observe(self, observation: Observation) -> None:
+        """Nothing is done with it."""

@@ -1,0 +1,94 @@
+"""The six hooks as functions of bytes: a request in, an answer out. Sans-IO; `server` puts it on gRPC.
+
+No request makes it raise. A request that is no message of its type is refused; every resource in a message that is one
+is answered, patched or as it came. Hooks other than Translation and Endpoints have nothing to do for AI routes (what
+they could change, Translation can), so their resource goes back untouched: for Envoy Gateway an answer that a hook is
+not implemented would be a failed hook.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from extension_server.compile.result import Finding, ObjectRef
+from extension_server.hooks import messages, translation
+from extension_server.hooks.elements import Element
+from extension_server.hooks.messages import METHODS, Message, Method
+from extension_server.hooks.observation import Ignored, Observation, Sink
+from extension_server.hooks.source import MediationSource
+from extension_server.xds import endpoints, names, pool
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request cannot be answered at all; Envoy Gateway keeps the xDS that it has."""
+
+    reason: str
+
+
+class HookService:
+    """One per process. Remembers whether the Endpoints hook is in use, and what was logged last."""
+
+    def __init__(self, source: MediationSource, sink: Sink | None = None) -> None:
+        self._source = source
+        self._sink = sink or Ignored()
+        self._endpoints_hooked = False
+        self._logged: dict[ObjectRef, tuple[Finding, ...]] = {}
+
+    def answer(self, method: Method, data: bytes) -> bytes | Refused:
+        """`data` is a `<method>Request`, the result a `<method>Response`."""
+        try:
+            request = messages.request(method).FromString(data)
+        except DecodeError as error:
+            return Refused(f"not a {method}Request: {error}")
+        if method == "PostTranslateModify":
+            return self._translate(request)
+        answer = messages.response(method)()
+        if request.HasField(messages.RESOURCE):
+            answer.resource = self._endpoints(request.resource) if method == "PostEndpointsModify" else request.resource
+        return bytes(answer.SerializeToString())
+
+    def _translate(self, request: Message) -> bytes | Refused:
+        try:
+            translated = translation.translate(request, self._source, endpoints_hooked=self._endpoints_hooked)
+            data = bytes(translated.answer.SerializeToString())
+        except Exception as error:
+            # A defect of ours. Without the edge strip nothing may be published, so the last good xDS has to stay.
+            _LOG.exception("translation failed")
+            return Refused(f"{type(error).__name__}: {error}")
+        for observation in translated.observations:
+            self._report(observation)
+        return data
+
+    def _endpoints(self, raw: bytes) -> bytes:
+        """Marks the endpoints of AI rules. What cannot be marked stays as it came; attempts are refused there."""
+        self._endpoints_hooked = True
+        element = Element(raw, pool.CLUSTER_LOAD_ASSIGNMENT)
+        try:
+            assignment = element.decode()
+            name = names.cluster(assignment.cluster_name)
+            rule = self._source.for_rule(name.rule) if name is not None else None
+            if name is not None and rule is not None:
+                endpoints.mark(assignment, rule, name)
+            return element.encode()
+        except Exception:
+            _LOG.exception("endpoints cannot be marked")
+            return raw
+
+    def _report(self, observation: Observation) -> None:
+        before = self._logged.get(observation.gateway, ())
+        self._logged[observation.gateway] = observation.findings
+        for finding in observation.findings:
+            if finding not in before:
+                _LOG.warning("%s", finding)
+        try:
+            self._sink.observe(observation)
+        except Exception:
+            _LOG.exception("the observation of %s was not taken", observation.gateway)
+
+
+__all__ = ["METHODS", "HookService", "Refused"]

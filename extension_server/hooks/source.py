@@ -1,0 +1,72 @@
+"""What the hooks patch with: the compiled results, by Gateway and by HTTPRoute.
+
+The controller puts a result in whenever it has compiled a Gateway; hooks read what is there and never wait. A Gateway
+that is not there (yet) is answered with something safe: see `translation`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from extension_server.compile.result import Compiled, CompiledRule, ObjectRef
+from extension_server.xds import names
+from extension_server.xds.names import RuleName
+from extension_server.xds.resources import Mediation
+
+SOCKETS: Final = ("/etc/ai-gateway-extproc-uds/run.sock",)
+"""Where the sidecar listens (xDS chapter §0.3)."""
+
+
+class MediationSource(Protocol):
+    """Read by the hooks, on one thread; each answer is one consistent state."""
+
+    def for_gateway(self, namespace: str, name: str) -> Mediation | None:
+        """What is to be mediated on a Gateway; None when nothing is known of it."""
+
+    def for_rule(self, rule: RuleName) -> CompiledRule | None:
+        """An AI rule by its place in an HTTPRoute, whatever Gateway it is attached to."""
+
+
+class CompiledResults:
+    """The source in memory: the last good result of each Gateway. `put` and `remove` replace, they never mutate."""
+
+    def __init__(
+        self, sockets: tuple[str, ...] = SOCKETS, log_attributes: tuple[tuple[str, str], ...] | None = None
+    ) -> None:
+        """`log_attributes`: (header, attribute) pairs for access logs; None is the default pair."""
+        self._sockets = sockets
+        self._log_attributes = log_attributes
+        self._mediations: Mapping[ObjectRef, Mediation] = MappingProxyType({})
+        self._rules: Mapping[RuleName, CompiledRule] = MappingProxyType({})
+
+    def put(self, compiled: Compiled) -> None:
+        """Takes the place of the Gateway's earlier result."""
+        others = {gateway: each for gateway, each in self._mediations.items() if gateway != compiled.gateway}
+        self._replace({**others, compiled.gateway: self._mediation(compiled)})
+
+    def remove(self, gateway: ObjectRef) -> None:
+        """Forgets a Gateway; one that is not there is no error."""
+        self._replace({known: each for known, each in self._mediations.items() if known != gateway})
+
+    def for_gateway(self, namespace: str, name: str) -> Mediation | None:
+        return self._mediations.get(ObjectRef("Gateway", namespace, name))
+
+    def for_rule(self, rule: RuleName) -> CompiledRule | None:
+        return self._rules.get(rule)
+
+    def _mediation(self, compiled: Compiled) -> Mediation:
+        if self._log_attributes is None:
+            return Mediation(compiled, self._sockets)
+        return Mediation(compiled, self._sockets, log_attributes=self._log_attributes)
+
+    def _replace(self, mediations: dict[ObjectRef, Mediation]) -> None:
+        # Sorted, last one wins: the same results give the same answer in whatever order they came.
+        ordered = [mediations[gateway] for gateway in sorted(mediations)]
+        self._mediations = MappingProxyType(mediations)
+        self._rules = MappingProxyType(
+            {
+                names.RuleName(rule.http_route.namespace, rule.http_route.name, rule.http_rule): rule
+                for mediation in ordered
+                for rule in mediation.compiled.rules
+            }
+        )
