@@ -5,6 +5,7 @@ error: a model never means more than its CRD says, or the API server would take 
 """
 
 import ast
+import functools
 import inspect
 import sys
 import types
@@ -94,10 +95,12 @@ def of_type(annotation: Any, metadata: Iterable[Any] = ()) -> Schema:
         return of_type(arguments[0], [*_flat(arguments[1:]), *metadata])
     if origin in (Union, types.UnionType):
         present = [argument for argument in arguments if argument is not type(None)]
-        if len(present) != 1:
-            # "text or number" with None beside it
-            return of_type(Union[tuple(present)], metadata)  # noqa: UP007 - built at run time
-        return of_type(present[0], metadata)
+        if len(present) == 1:
+            return of_type(present[0], metadata)
+        if len(present) == len(arguments):
+            raise TypeError(f"no schema for {annotation!r}")
+        # "text or number", with None beside it
+        return of_type(Union[tuple(present)], metadata)  # noqa: UP007 - built at run time
     if origin is Literal:
         return _constrained(_enum(arguments), metadata)
     if origin is tuple:
@@ -200,16 +203,19 @@ def _documents(model: type[Model]) -> dict[str, str]:
     """Field → the text that stands below it in the source, own fields and inherited ones."""
     result: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        if isinstance(base, type) and issubclass(base, Model) and base is not Model:
+        if issubclass(base, Model) and base is not Model:
             result |= _texts_below(base)
     return result
 
 
+@functools.cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
 def _texts_below(model: type[Model]) -> dict[str, str]:
-    source = inspect.getsource(sys.modules[model.__module__])
-    (node,) = (
-        each for each in ast.parse(source).body if isinstance(each, ast.ClassDef) and each.name == model.__name__
-    )
+    node = _classes(model.__module__)[model.__name__]
     found: dict[str, str] = {}
     for statement, below in zip(node.body, node.body[1:], strict=False):
         if (

@@ -138,7 +138,7 @@ def files() -> Iterator[tuple[Path, str]]:
         yield FOLDER / f"{aigateway.GROUP}_{kind.plural}.yaml", HEADER + text
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Without anchors: schemas repeat, and every tool should be able to read them."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -29,20 +29,20 @@ def cases() -> list[Case]:
 
 def kinds() -> Iterator[Case]:
     """`kinds.yaml`: `with` is merged into the valid object of the kind."""
-    table = _load("kinds")
-    for each in table["cases"]:
-        document = merged(table["base"][each["kind"]], each.get("with", {}))
+    content = table("kinds")
+    for each in content["cases"]:
+        document = merged(content["base"][each["kind"]], each.get("with", {}))
         yield Case(f"{each['kind']} {each['title']}", document, each.get("rejects", {}))
 
 
 def embedded() -> Iterator[Case]:
     """Tables about a part of an object: `place` is where the part goes in `inside`."""
     for name in ("oidc", "ext_auth"):
-        table = _load(name)
-        for each in table["cases"]:
-            document = copy.deepcopy(table["inside"])
-            _put(document, table["place"].split("."), merged(table["base"], each.get("with", {})))
-            rejects = {f"{table['place']}{below}": message for below, message in each.get("rejects", {}).items()}
+        content = table(name)
+        for each in content["cases"]:
+            document = copy.deepcopy(content["inside"])
+            _put(document, content["place"].split("."), merged(content["base"], each.get("with", {})))
+            rejects = {f"{content['place']}{below}": message for below, message in each.get("rejects", {}).items()}
             yield Case(f"{name} {each['title']}", document, rejects)
 
 
@@ -63,9 +63,10 @@ def merged(base: Any, change: Any) -> Any:
     return {key: value for key, value in result.items() if value is not None}
 
 
-def _load(name: str) -> dict[str, Any]:
-    table: dict[str, Any] = yaml.safe_load((DATA / "tables" / f"{name}.yaml").read_text())
-    return table
+def table(name: str) -> dict[str, Any]:
+    """A file of `tables/`."""
+    content: dict[str, Any] = yaml.safe_load((DATA / "tables" / f"{name}.yaml").read_text())
+    return content
 
 
 def _put(document: Any, steps: list[str], value: Mapping[str, Any]) -> None:
