@@ -191,7 +191,7 @@ def _is_prose(name: str, value: object) -> bool:
     if name == "minItems":
         return value not in (0, 1)
     if name == "format":
-        return value not in _FORMATS
+        return not isinstance(value, str) or value not in _FORMATS
     return name in _PROSE
 
 

@@ -2,7 +2,7 @@
 
 A family is recognised by a pattern on the effective model: ids (`amazon.nova-2-lite-v1:0`), cross-region profiles
 (`us.anthropic.claude-…`) and ARNs that end in one. ARNs that say nothing (application profiles, provisioned throughput)
-are UNKNOWN. Facts of single Claude models are in `filters.quirks.claude`.
+are `opaque`, other names that say nothing are UNKNOWN. Facts of single Claude models are in `filters.quirks.claude`.
 
 Sources (they age; check them when a row is added):
   inference parameters  https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
@@ -134,6 +134,15 @@ FAMILIES: Final = (
         effort="none",
         sampling={name: OPENAI_SAMPLING[name] for name in ("presence_penalty", "frequency_penalty")},
         structured_output="none",
+    ),
+    Family(
+        name="opaque",
+        pattern=r"^arn:",
+        sampling=_TOP_K,
+        # What is signed was signed by the model behind the same ARN, as a rule; nobody misses blanks.
+        signatures=True,
+        blank_stop=False,
+        trailing_space=False,
     ),
 )
 """First match wins."""

@@ -185,6 +185,8 @@ def _tool_use(call: openai.ToolCall, index: int, param: str) -> anthropic.ToolUs
         )
     if call.function is None or call.type not in ("function", ""):
         raise unprocessable(f"unsupported tool call type: {call.type}", f"{param}.type")
+    if not call.function.name:
+        raise unprocessable("tool call names no function", f"{param}.function.name", code="missing_field")
     return anthropic.ToolUseBlock(
         tool_id(call.id),
         call.function.name,

@@ -290,6 +290,8 @@ def _tool_use(turns: _Turns, call: openai.ToolCall, index: int, param: str) -> c
         )
     if call.function is None or call.type not in ("function", ""):
         raise unprocessable(f"unsupported tool call type: {call.type}", f"{param}.type", code="unsupported_content")
+    if not call.function.name:
+        raise unprocessable("tool call names no function", f"{param}.function.name", code="missing_field")
     turns.tool_names[call.function.name] = None
     return converse.ToolUse(
         call.function.name, tool_id(call.id), _arguments(call.function.arguments, f"{param}.function.arguments")

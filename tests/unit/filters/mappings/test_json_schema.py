@@ -75,6 +75,14 @@ def test_what_would_be_another_schema_is_not_made(schema: dict[str, Any]) -> Non
     assert closed(schema) is None
 
 
+@pytest.mark.parametrize("odd", [None, 5, {"a": 1}, [[]], True])
+@pytest.mark.parametrize(
+    "keyword", ["format", "minItems", "properties", "items", "anyOf", "$ref", "$defs", "type", "description"]
+)
+def test_keywords_of_any_type_are_taken(keyword: str, odd: object) -> None:
+    closed({"anyOf": [{"type": "string", "minLength": 1, keyword: odd}]})
+
+
 def test_definitions_that_share_one_are_not_recursive() -> None:
     leaf = {"$ref": "#/$defs/Leaf"}
     schema = {

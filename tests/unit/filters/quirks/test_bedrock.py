@@ -26,7 +26,7 @@ from filters.quirks.bedrock import FAMILIES, UNKNOWN, family_of
         ("cohere.command-r-plus-v1:0", "cohere"),
         ("ai21.jamba-1-5-large-v1:0", "jamba"),
         ("zai.glm-5", "unknown"),
-        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6", "unknown"),
+        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6", "opaque"),
         ("", "unknown"),
     ],
 )
