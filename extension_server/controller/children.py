@@ -1,6 +1,7 @@
 """Generated objects against stored ones: what has to be written. Pure."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from extension_server.compile.result import ObjectRef
 from extension_server.compile.snapshot import ref_of
@@ -30,6 +31,19 @@ def differs(document: Document, stored: Content | None) -> bool:
     if any(owner not in stored.owners for owner in metadata.get("ownerReferences", ())):
         return True
     return bool(document["spec"] != stored.spec)
+
+
+def removals(wanted_: Mapping[str, Any], stored: Mapping[str, Any]) -> Document:
+    """The merge patch that takes out of `stored` what is not in `wanted_`. Applying cannot: it leaves members alone that
+    somebody else put there."""
+    patch: Document = {}
+    for name, member in stored.items():
+        if name not in wanted_:
+            patch[name] = None
+        elif isinstance(member, Mapping) and isinstance(wanted_[name], Mapping):
+            if inner := removals(wanted_[name], member):
+                patch[name] = inner
+    return patch
 
 
 def surplus(present: Iterable[Child], expected: Iterable[ObjectRef]) -> tuple[Child, ...]:

@@ -70,6 +70,10 @@ class ApiError(Exception):
         return self.status in (400, 403, 405, 413, 422)
 
 
+class NoCluster(Exception):
+    """Neither a kubeconfig nor a service account can be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One kind, in the version that is asked for."""
@@ -143,16 +147,18 @@ class KubernetesApi:
         self._configuration = configuration
         self._client = ApiClient(configuration)
 
-    @classmethod
-    async def connect(cls, kubeconfig: Path | None = None) -> Self:
-        """Of a file, else of `KUBECONFIG`, the home directory, or the pod's service account. Raises ConfigException
-        (an OSError or ValueError for files that cannot be read)."""
+    @staticmethod
+    async def configuration(kubeconfig: Path | None = None) -> Configuration:
+        """Of a file, else of `KUBECONFIG`, the home directory, or the pod's service account. Raises NoCluster."""
         configuration = Configuration()
-        if kubeconfig is not None:
-            await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
-        else:
-            await config.load_config(client_configuration=configuration)
-        return cls(configuration)
+        try:
+            if kubeconfig is not None:
+                await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+            else:
+                await config.load_config(client_configuration=configuration)
+        except (config.ConfigException, OSError, ValueError) as exc:
+            raise NoCluster(f"no Kubernetes cluster to connect to: {exc}") from exc
+        return configuration
 
     async def close(self) -> None:
         await self._client.close()
@@ -190,7 +196,7 @@ class KubernetesApi:
         while True:
             page = await self._json("GET", resource.path(namespace), query=query, accept=accept)
             # Items of a list leave out what the list says once.
-            items += ({**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page["items"])
+            items += ({**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ())
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])

@@ -143,7 +143,10 @@ class Writer:
             not children.differs(document, content) or self._settled.get(ref) == (document, content)
         ):
             return
-        answer = await self._api.apply(self._resource_of(ref.kind), document)
+        resource = self._resource_of(ref.kind)
+        answer = await self._api.apply(resource, document)
+        if surplus := children.removals(document["spec"], answer["spec"]):
+            answer = await self._api.patch(resource, ref.namespace, ref.name, {"spec": surplus})
         self._changed(self._store.put(BY_KIND[ref.kind], answer))
         child = self._store.child(ref)
         if child is not None and children.differs(document, child.content):

@@ -1,0 +1,355 @@
+"""The controller against a real API server: what is applied leads to the objects and statuses that follow from it."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extension_server.compile.result import ObjectRef
+from tests.support import envoy_gateway_crds
+from tests.support.apiserver import ApiServer, Refused
+from tests.support.controller import CLASS_CONTROLLER, Running, condition, eventually, running
+
+AIGW = "aigateway.envoyproxy.io/v1beta1"
+GW = "gateway.networking.k8s.io/v1"
+EG = "gateway.envoyproxy.io/v1alpha1"
+FOREIGN = ("gatewayclasses", "gateways", "httproutes", "referencegrants", "backends", "httproutefilters")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cluster(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
+    api.install(envoy_gateway_crds.write(tmp_path_factory.mktemp("crds") / "foreign.yaml", *FOREIGN))
+    api.apply(
+        {
+            "apiVersion": GW,
+            "kind": "GatewayClass",
+            "metadata": {"name": "envoy"},
+            "spec": {"controllerName": CLASS_CONTROLLER},
+        }
+    )
+    return api
+
+
+@pytest.fixture
+def namespace(cluster: ApiServer) -> Iterator[str]:
+    """Of one test, which watches nothing else."""
+    name = f"controller-{next(_numbers)}"
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name
+
+
+WORLD = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: envoy
+  listeners:
+    - {name: http, protocol: HTTP, port: 80}
+    - {name: raw, protocol: TCP, port: 81}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: provider}
+spec: {endpoints: [{fqdn: {hostname: api.example.com, port: 443}}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: key}
+stringData: {apiKey: sk-1}
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIServiceBackend
+metadata: {name: provider}
+spec: {schema: {name: OpenAI}, backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: provider}}
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: BackendSecurityPolicy
+metadata: {name: policy}
+spec:
+  type: APIKey
+  apiKey: {secretRef: {name: key}}
+  targetRefs: [{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: provider}]
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIGatewayRoute
+metadata:
+  name: chat
+  labels: {team: a}
+  annotations: {example.com/note: kept}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+    - name: main
+      matches: [{headers: [{name: x-ai-eg-model, value: m1}]}]
+      backendRefs: [{name: provider}]
+"""
+
+
+def documents(namespace: str, text: str = WORLD) -> list[dict[str, Any]]:
+    found = [each for each in yaml.safe_load_all(text) if each]
+    for each in found:
+        each["metadata"]["namespace"] = namespace
+    return found
+
+
+def by_kind(namespace: str) -> dict[str, dict[str, Any]]:
+    return {each["kind"]: each for each in documents(namespace)}
+
+
+def get(cluster: ApiServer, version: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
+    """Empty when it is not there."""
+    try:
+        return cluster.get(version, kind, name, namespace)
+    except Refused as exc:
+        assert exc.status == 404  # noqa: PT017  said by the API server, not by the code under test
+        return {}
+
+
+def route(cluster: ApiServer, namespace: str, name: str = "chat") -> dict[str, Any]:
+    return get(cluster, AIGW, "AIGatewayRoute", name, namespace)
+
+
+def http_route(cluster: ApiServer, namespace: str, name: str = "chat") -> dict[str, Any]:
+    return get(cluster, GW, "HTTPRoute", name, namespace)
+
+
+async def accepted(cluster: ApiServer, namespace: str, status: str, type_: str = "Accepted") -> dict[str, Any]:
+    def look() -> dict[str, Any]:
+        found = condition(route(cluster, namespace), type_)
+        return found if found.get("status") == status else {}
+
+    return await eventually(look, f"{type_}={status}")
+
+
+async def test_a_route_becomes_objects_and_a_status(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        (compiled,) = controller.sink.compiled.values()
+        generated = http_route(cluster, namespace)
+        assert [rule["name"] for rule in generated["spec"]["rules"]] == ["main", "route-not-found"]
+        headers = generated["spec"]["rules"][0]["matches"][0]["headers"]
+        assert [header["value"] for header in headers] == [compiled.rules[0].token, "m1"]
+        assert generated["metadata"]["labels"] == {"team": "a"}
+        assert generated["metadata"]["annotations"] == {
+            "example.com/note": "kept",
+            "gateway.envoyproxy.io/ai-gateway-generated": "true",
+            "gateway.envoyproxy.io/backend-ref-priority": "0:provider:0",
+        }
+        owner = generated["metadata"]["ownerReferences"][0]
+        assert (owner["kind"], owner["name"], owner["controller"]) == ("AIGatewayRoute", "chat", True)
+        for name in ("ai-eg-host-rewrite-chat", "ai-eg-route-not-found-response-chat"):
+            assert get(cluster, EG, "HTTPRouteFilter", name, namespace)
+        await accepted(cluster, namespace, "True", "Programmed")
+        conditions = route(cluster, namespace)["status"]["conditions"]
+        assert [(each["type"], each["status"], each["observedGeneration"]) for each in conditions] == [
+            ("ResolvedRefs", "True", 1),
+            ("Programmed", "True", 1),
+            ("Accepted", "True", 1),
+        ]
+        for kind, name in (("AIServiceBackend", "provider"), ("BackendSecurityPolicy", "policy")):
+            assert condition(get(cluster, AIGW, kind, name, namespace), "Accepted")["status"] == "True"
+
+
+async def test_a_restart_writes_nothing(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        await accepted(cluster, namespace, "True", "Programmed")
+        await controller.idle()
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        assert controller.writes == []
+
+
+async def test_references_that_appear_later_heal_by_themselves(cluster: ApiServer, namespace: str) -> None:
+    world = by_kind(namespace)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        cluster.apply(world["AIGatewayRoute"])
+        assert "Gateway" in (await accepted(cluster, namespace, "False"))["message"]
+
+        async def says(text: str, type_: str = "ResolvedRefs") -> None:
+            await eventually(lambda: text in condition(route(cluster, namespace), type_).get("message", ""), text)
+
+        await says(f"Gateway {namespace}/edge not found")
+        cluster.apply(world["Gateway"])
+        await says(f"AIServiceBackend {namespace}/provider not found")
+        cluster.apply(world["BackendSecurityPolicy"])
+        cluster.apply(world["AIServiceBackend"])
+        await says(f"Backend {namespace}/provider not found")
+        cluster.apply(world["Backend"])
+        await says(f"Secret {namespace}/key not found")
+        cluster.apply(world["Secret"])
+        await accepted(cluster, namespace, "True")
+        last = route(cluster, namespace)["status"]["conditions"]
+        assert [each["type"] for each in last] == ["ResolvedRefs", "Programmed", "Accepted"]
+        cluster.delete(world["Secret"])
+        await says(f"Secret {namespace}/key not found")
+        assert route(cluster, namespace)["status"]["conditions"][-1]["type"] == "NotAccepted"
+        await controller.idle()
+    events = cluster.http.get(f"/api/v1/namespaces/{namespace}/events").json()["items"]
+    assert any("Secret" in each["message"] and each["type"] == "Warning" for each in events)
+    assert len({each["metadata"]["name"] for each in events}) == len(events)
+
+
+async def test_a_new_key_reaches_the_filters(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        secret = by_kind(namespace)["Secret"]
+        secret["stringData"]["apiKey"] = "sk-2"
+        cluster.apply(secret)
+        await eventually(lambda: any(b"sk-2" in each.document for each in controller.sink.compiled.values()))
+
+
+async def test_deleting_a_route_deletes_what_was_generated(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        cluster.delete(by_kind(namespace)["AIGatewayRoute"])
+        await eventually(lambda: not http_route(cluster, namespace))
+        await eventually(lambda: not get(cluster, EG, "HTTPRouteFilter", "ai-eg-host-rewrite-chat", namespace))
+
+
+async def test_an_object_that_an_earlier_controller_held_is_let_go(cluster: ApiServer, namespace: str) -> None:
+    held = by_kind(namespace)["AIGatewayRoute"]
+    held["metadata"]["finalizers"] = ["aigateway.envoyproxy.io/finalizer"]
+    cluster.apply(held)
+    async with running(cluster.kubeconfig, [namespace]):
+        cluster.delete(held)
+        await eventually(lambda: not route(cluster, namespace))
+
+
+async def test_a_users_own_httproute_is_never_taken_over(cluster: ApiServer, namespace: str) -> None:
+    own = {
+        "apiVersion": GW,
+        "kind": "HTTPRoute",
+        "metadata": {"name": "chat", "namespace": namespace},
+        "spec": {"parentRefs": [{"name": "edge"}], "hostnames": ["mine.example.com"]},
+    }
+    before = cluster.apply(own).object
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        found = await accepted(cluster, namespace, "False")
+        assert found["message"] == (
+            f"metadata.name: HTTPRoute {namespace}/chat exists already and is not generated; rename one of the two"
+        )
+        await controller.idle()
+        assert http_route(cluster, namespace)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        assert not any(write.startswith("delete") for write in controller.writes)
+        cluster.delete(own)
+        await accepted(cluster, namespace, "True")
+        assert http_route(cluster, namespace)["metadata"]["ownerReferences"]
+
+
+async def test_what_others_change_in_generated_objects_is_put_right(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        spec = http_route(cluster, namespace)["spec"]
+        patch = {"spec": {"hostnames": ["evil.example.com"]}}
+        url = f"/apis/{GW}/namespaces/{namespace}/httproutes/chat"
+        cluster.http.patch(url, json=patch, headers={"content-type": "application/merge-patch+json"})
+        await eventually(lambda: http_route(cluster, namespace)["spec"] == spec)
+        cluster.delete(http_route(cluster, namespace))
+        await eventually(lambda: http_route(cluster, namespace).get("spec") == spec)
+        await controller.idle()
+
+
+async def test_labels_of_the_route_go_to_the_httproute_and_leave_it(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        labelled = by_kind(namespace)["AIGatewayRoute"]
+        labelled["metadata"]["labels"] = {"other": "b"}
+        cluster.apply(labelled)
+        await eventually(lambda: http_route(cluster, namespace)["metadata"]["labels"] == {"other": "b"})
+
+
+async def test_a_long_route_is_spread_and_shrinks_again(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    long = by_kind(namespace)["AIGatewayRoute"]
+    match = {"headers": [{"name": "x-ai-eg-model", "value": "m"}]}
+    long["spec"]["rules"][0]["matches"] = [
+        {"headers": [{**match["headers"][0], "value": f"m{number}"}]} for number in range(100)
+    ]
+    short = by_kind(namespace)["AIGatewayRoute"]
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        cluster.apply(long)
+        second = await eventually(lambda: http_route(cluster, namespace, "chat-1"))
+        assert [len(rule["matches"]) for rule in second["spec"]["rules"]] == [36, 1]
+        cluster.apply(short)
+        await eventually(lambda: not http_route(cluster, namespace, "chat-1"))
+        assert http_route(cluster, namespace)
+
+
+async def test_programmed_waits_for_the_filters(cluster: ApiServer, namespace: str) -> None:
+    gateway = ObjectRef("Gateway", namespace, "edge")
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace], filters=False) as controller:
+        assert (await accepted(cluster, namespace, "Unknown", "Programmed"))["reason"] == "Pending"
+        controller.reports.settle()
+        assert (await accepted(cluster, namespace, "False", "Programmed"))["reason"] == "NoFilter"
+        controller.reports.report(gateway, "pod", "an old one")
+        await eventually(lambda: condition(route(cluster, namespace), "Programmed")["reason"] == "Pending")
+        controller.reports.report(gateway, "pod", controller.sink.compiled[gateway].config_hash)
+        await accepted(cluster, namespace, "True", "Programmed")
+
+
+async def test_of_two_controllers_one_writes(cluster: ApiServer, namespace: str) -> None:
+    async with running(cluster.kubeconfig, [namespace], identity="one") as one:
+        await one.leading()
+        async with running(cluster.kubeconfig, [namespace], identity="two") as two:
+            for each in documents(namespace):
+                cluster.apply(each)
+            await accepted(cluster, namespace, "True", "Programmed")
+            # The other one knows the same, for its hooks.
+            await eventually(lambda: two.sink.compiled == one.sink.compiled)
+            assert two.writes == []
+            await _hand_over(cluster, namespace, one, two)
+
+
+async def _hand_over(cluster: ApiServer, namespace: str, one: Running, two: Running) -> None:
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/envoy-ai-gateway-controller"
+    stolen = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}}
+    cluster.http.patch(lease, json=stolen, headers={"content-type": "application/merge-patch+json"})
+    await eventually(lambda: one.controller.lead.is_set() != two.controller.lead.is_set())
+    changed = by_kind(namespace)["AIGatewayRoute"]
+    changed["spec"]["hostnames"] = ["new.example.com"]
+    cluster.apply(changed)
+    await eventually(lambda: http_route(cluster, namespace)["spec"].get("hostnames") == ["new.example.com"])
+
+
+async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, namespace: str, tmp_path: Path) -> None:
+    cluster.apply(
+        {
+            "apiVersion": GW,
+            "kind": "GatewayClass",
+            "metadata": {"name": "other"},
+            "spec": {"controllerName": "example.com/other"},
+        }
+    )
+    for each in documents(namespace, WORLD.replace("gatewayClassName: envoy", "gatewayClassName: other")):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        found = await accepted(cluster, namespace, "False")
+        assert "is served by example.com/other, not by Envoy Gateway" in found["message"]
+        assert controller.sink.compiled == {}
+        assert not http_route(cluster, namespace)
