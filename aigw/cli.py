@@ -72,18 +72,24 @@ def _default_file() -> Path | None:
 @app.command()
 def validate(
     path: Annotated[Path, typer.Argument(help="Resource file (YAML).")],
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Judge our objects as a cluster would take them, and nothing else.")
+    ] = False,
 ) -> None:
-    """Check a resource file without starting anything. Exit code 2: it cannot be served."""
+    """Check a resource file without starting anything. Exit code 2: it cannot be served.
+
+    A file without a Gateway is judged as with --kubernetes.
+    """
     from aigw.standalone import validate as offline  # here: `aigw version` needs none of it
 
-    verdict = offline.validate(path, os.environ)
+    verdict = offline.validate(path, os.environ, kubernetes=kubernetes)
     for warning in verdict.warnings:
         typer.echo(f"warning: {warning}", err=True)
     for error in verdict.errors:
         typer.echo(f"aigw: {error}", err=True)
     if verdict.errors:
         raise typer.Exit(2)
-    typer.echo(f"{path}: ok")
+    typer.echo(f"{path}: ok ({verdict.note})" if verdict.note else f"{path}: ok")
 
 
 @app.command()

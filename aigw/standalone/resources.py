@@ -25,6 +25,10 @@ _SUBSTITUTION: Final = "substitution.aigw.run/"
 _FROM_ENVIRONMENT: Final = f"{_SUBSTITUTION}env/"
 _FROM_FILE: Final = f"{_SUBSTITUTION}file/"
 _LATER: Final = (mcp.MCPRoute, quota.QuotaPolicy)
+_REMOVED: Final = {
+    "AIServiceBackend": {"timeouts": "is no longer a field and has no effect; set timeouts in the rules of the route"},
+}
+"""Kind → member of `spec` that files in circulation still have, without any effect → what to do."""
 _FOREIGN_HINT: Final = "not supported by standalone; use Envoy Gateway"
 
 
@@ -57,13 +61,17 @@ class Loaded:
 
 def load(path: Path, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
     """Reads and checks the file. `home` is what `~` stands for in file substitutions. Raises BadResources."""
+    return read(text_of(path), str(path), environment, home=home)
+
+
+def text_of(path: Path) -> str:
+    """What is in the file. Raises BadResources."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as exc:
         raise BadResources((f"{path}: cannot be read: {exc.strerror or exc}",)) from exc
     except UnicodeDecodeError as exc:
         raise BadResources((f"{path}: not UTF-8 text (byte {exc.start})",)) from exc
-    return read(text, str(path), environment, home=home)
 
 
 def read(text: str, file: str, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
@@ -126,7 +134,7 @@ class _Reader:
         place = f"{place} ({_title(content)})"
         try:
             model = kinds.model_of(content["apiVersion"], content["kind"])
-            object_ = parse(model, content)
+            object_ = parse(model, self._without_removed(content, place))
         except kinds.UnknownKind as exc:
             self.errors.append(f"{place}: {exc}")
             return
@@ -146,6 +154,14 @@ class _Reader:
             return
         self.objects[ref] = object_
         self.numbers[ref] = document.number
+
+    def _without_removed(self, content: dict[str, Any], place: str) -> dict[str, Any]:
+        removed, spec = _REMOVED.get(content["kind"], {}), content.get("spec")
+        if not isinstance(spec, dict):
+            return content
+        for member in removed.keys() & spec.keys():
+            self.warnings.append(f"{place}: spec.{member}: {removed[member]}")
+        return {**content, "spec": {name: value for name, value in spec.items() if name not in removed}}
 
     def _substituted(self, secret: core.Secret, place: str) -> core.Secret:
         """A source that is not there leaves the key as the Secret has it, with a warning; else it is an error."""

@@ -1,10 +1,13 @@
-"""`aigw validate`: everything that `aigw run` would say about a file at its start, without starting."""
+"""`aigw validate`: everything that `aigw run` would say about a file at its start, without starting.
+
+A file without a Gateway cannot be meant for `aigw run`: its objects are judged as Kubernetes would, one by one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from aigw.standalone import resources, verdicts
+from aigw.standalone import objects, resources, verdicts
 from aigw.standalone.base_xds import build, tls
 from aigw.standalone.base_xds.world import NotServable, World
 from aigw.standalone.default_log import default_access_log
@@ -15,12 +18,18 @@ from aigw.standalone.resources import BadResources
 class Verdict:
     errors: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    note: str = ""
+    """what was looked at, if it is not everything"""
 
 
-def validate(path: Path, environment: Mapping[str, str]) -> Verdict:
-    """Complete sentences with file, object and field."""
+def validate(path: Path, environment: Mapping[str, str], *, kubernetes: bool = False) -> Verdict:
+    """Complete sentences with file, object and field. `kubernetes`: objects for a cluster, Gateway or not."""
     try:
-        loaded = resources.load(path, environment)
+        text = resources.text_of(path)
+        judgement = objects.judge(text, str(path))
+        if kubernetes or not judgement.gateways:
+            return _as_kubernetes(judgement)
+        loaded = resources.read(text, str(path), environment)
         # Nothing of the outcome is kept, so neither is the key.
         found = verdicts.judge(loaded, token_key=bytes(32))
     except BadResources as exc:
@@ -34,3 +43,9 @@ def validate(path: Path, environment: Mapping[str, str]) -> Verdict:
     except NotServable as exc:
         return Verdict(tuple(loaded.sentence(finding) for finding in exc.findings), found.warnings)
     return Verdict((), found.warnings)
+
+
+def _as_kubernetes(judgement: objects.Judgement) -> Verdict:
+    objects_ = "1 object" if judgement.judged == 1 else f"{judgement.judged} objects"
+    others = f"; {judgement.others} of other kinds not looked at" if judgement.others else ""
+    return Verdict(judgement.errors, note=f"{objects_} judged as Kubernetes would{others}")

@@ -39,8 +39,11 @@ class Document:
     """why the content cannot be used, although the syntax is sound: variables not set, keys that stand twice"""
 
 
-def read(text: str, environment: Mapping[str, str]) -> Iterator[Document]:
-    """Every document that holds something. Raises BadYaml when the syntax is broken."""
+def read(text: str, environment: Mapping[str, str] | None) -> Iterator[Document]:
+    """Every document that holds something. Without an environment `${VAR}` stays as it is written.
+
+    Raises BadYaml when the syntax is broken.
+    """
     loader = _Loader(text)
     try:
         number = 0
@@ -66,7 +69,7 @@ def read(text: str, environment: Mapping[str, str]) -> Iterator[Document]:
 class _Reader:
     """Reads the nodes of one document. A defect goes to `errors`; what it concerns reads as null."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str] | None) -> None:
         self.environment = environment
         self.errors: list[str] = []
         self.open: set[int] = set()
@@ -129,6 +132,10 @@ class _Reader:
         return text if quoted or _is_text(node) else _plain(text)
 
     def _substituted(self, node: yaml.ScalarNode, path: str) -> str:
+        environment = self.environment
+        if environment is None:
+            return str(node.value)
+
         def replacement(found: re.Match[str]) -> str:
             if found[0] == "$$":
                 return "$"
@@ -136,7 +143,7 @@ class _Reader:
             if name is None:
                 self._error(node, path, "not a variable: write ${NAME}, ${NAME:-default}, or $$ for a dollar sign")
                 return ""
-            value = self.environment.get(name)
+            value = environment.get(name)
             if value is not None and (value or operator != ":-"):
                 return value
             if operator is not None:

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import pytest
 
+from aigw.standalone import objects
 from extension_server.api import kinds
-from extension_server.api.base import InvalidObject, parse
+from extension_server.api.base import parse
+from filters.contract import jsonlib
 from tests.support import validation
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.validation import Case
@@ -17,12 +19,9 @@ from tests.support.validation import Case
 CASES: Final = validation.cases()
 
 
-def offline(document: Mapping[str, Any]) -> dict[str, str]:
-    try:
-        parse(kinds.model_of(document["apiVersion"], document["kind"]), document)
-    except InvalidObject as exc:
-        return {problem.field: problem.message for problem in exc.problems}
-    return {}
+def offline(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What `aigw validate` says about a file with this object."""
+    return objects.judge(jsonlib.encode(dict(document)).decode(), "FILE").errors
 
 
 def online(api: ApiServer, document: Mapping[str, Any]) -> str:
@@ -42,7 +41,9 @@ def test_the_api_server_says_what_the_case_expects(api: ApiServer, case: Case) -
     texts = [text for messages in case.rejects.values() for text in messages.split("; ")]
     assert bool(message) == bool(case.rejects), message
     assert [text for text in (*case.rejects, *texts) if text not in message] == [], message
-    assert offline(case.document).keys() == case.rejects.keys()
+    ours = "\n".join(offline(case.document))
+    assert bool(ours) == bool(case.rejects), ours
+    assert [text for text in (*case.rejects, *texts) if text not in ours] == [], ours
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.rejects], ids=lambda case: case.title)
@@ -95,7 +96,7 @@ VALUES: Final[tuple[Any, ...]] = (
     *("", "a", "A b", "x" * 260, "ü", "a\n", "*.a.b", "a.b"),
     *("1s", "0s", "1h1h1h1h1h", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05Z", "2026-01-02T03:04Z"),
     *("https://a/b", "http://a b/", "//x", "mailto:a", "/%zz", "http://[::1]:80/x", "http://h:port", "YWJj"),
-    *("10", "1.5", "5Mi", "05", "1e3", -1, 0, 1, 70000, 2**31, 2**40, 2**63, 2**70, 1.5, 1e30),
+    *("10", "1.5", "5Mi", "05", "1e3", -1, 0, 1, 70000, 2**31, 2**40, 2**63, 2**70, 1.5),
     *(True, False, None, {}, [None], [""], ["a", "a"], {"a": "b"}, {"name": "a"}, [{"name": "a"}]),
     *("Gateway", "Service", "Backend", "InferencePool", "inference.networking.k8s.io", "gateway.envoyproxy.io"),
     *("APIKey", "GCPCredentials", "CEL", "InputToken", "Random", "ConsistentHash"),
@@ -151,7 +152,7 @@ def test_random_changes_of_objects_get_the_same_verdict(api: ApiServer) -> None:
         document = changed(base, names[base["kind"]], choices)
         theirs, ours = online(api, document), offline(document)
         verdicts[not theirs] += 1
-        if bool(theirs) != bool(ours) and not all(SLACK in field for field in ours or {""}):
+        if bool(theirs) != bool(ours) and not all(SLACK in error for error in ours or ("",)):
             differing.append(f"{document}: the API server says {theirs!r}, we say {ours}")
     assert differing == []
     assert min(verdicts.values()) > 100, "the changes are too wild, or too tame, to say anything"
