@@ -29,6 +29,7 @@ NO_ERROR: Final = int(ngh2.ErrorCode.NO_ERROR)
 INTERNAL_ERROR: Final = int(ngh2.ErrorCode.INTERNAL_ERROR)
 CANCEL: Final = int(ngh2.ErrorCode.CANCEL)
 
+_DATA: Final = ngh2.DataReceived
 _UNLIMITED: Final = (1 << 40, 1 << 40)
 _SETTINGS: Final = {
     ngh2.Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
@@ -94,15 +95,15 @@ class Connection:
 
     def _dispatch(self) -> None:
         for event in self._events():
+            if type(event) is _DATA:  # most events are: not by the table
+                self._handler.on_data(event.stream_id, event.data, event.end_stream)
+                continue
             deliver = _DELIVERY.get(type(event))
             if deliver is not None:
                 deliver(self, event)
 
     def _request(self, event: Any) -> None:
         self._handler.on_request(event.stream_id, event.headers, event.end_stream)
-
-    def _data(self, event: Any) -> None:
-        self._handler.on_data(event.stream_id, event.data, event.end_stream)
 
     def _trailers(self, event: Any) -> None:
         self._handler.on_end(event.stream_id)
@@ -195,7 +196,6 @@ class Connection:
 
 _DELIVERY: Final[Mapping[type, Callable[[Connection, Any], None]]] = {
     ngh2.RequestReceived: Connection._request,  # noqa: SLF001  the table belongs to the class
-    ngh2.DataReceived: Connection._data,  # noqa: SLF001
     ngh2.TrailersReceived: Connection._trailers,  # noqa: SLF001
     ngh2.StreamClosed: Connection._stream_closed,  # noqa: SLF001
     ngh2.PingAcknowledged: Connection._ping_acknowledged,  # noqa: SLF001

@@ -66,7 +66,7 @@ EXCHANGE_KEY: Final = "exchange"
 """in STATIC_METADATA_NAMESPACE: id of the request, for its attempts (docs/adr/0005)"""
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):  # of int, whose hash is C: states are looked up with every message
     START = enum.auto()
     BODY = enum.auto()
     """waiting for the client's body"""

@@ -16,7 +16,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from filters.extproc import grpc, http2
 from filters.extproc.exchange import CloseReason
@@ -74,6 +78,7 @@ class Stream:
         "_deadline",
         "_held",
         "_held_end",
+        "_http",
         "_reader",
         "blocked",
         "half_closed",
@@ -91,6 +96,7 @@ class Stream:
         self.blocked = False
         """the peer does not take what is queued"""
         self._connection = connection
+        self._http = connection.http
         self._reader = grpc.MessageReader(gzip=gzip)
         self._call: Call | None = None
         self._answered = False
@@ -104,7 +110,7 @@ class Stream:
         """Queues one message. Without effect when the stream is gone."""
         if not self.open:
             return
-        http = self._connection.http
+        http = self._http
         if not self._answered:
             self._answered = True
             http.send_headers(self.id, _RESPONSE_HEADERS)
@@ -145,25 +151,25 @@ class Stream:
             self._held.append(data)
             self._held_end = self._held_end or end
             return
-        self._connection.http.acknowledge(self.id, len(data))
-        self._take(data, end=end)
+        self._http.acknowledge(self.id, len(data))
+        message = self._reader.whole(data)
+        if message is None:
+            self._take(data, end=end)
+            return
+        self._deliver(message)
+        if end:
+            self._end()
 
     def serve_held(self) -> None:
         """Goes on with what was held back, if nothing is in the way any more."""
         while self._held and not (self.paused or self.blocked or self._connection.full) and self.open:
             data = self._held.popleft()
-            self._connection.http.acknowledge(self.id, len(data))
+            self._http.acknowledge(self.id, len(data))
             self._take(data, end=self._held_end and not self._held)
         if not self._held and not self.paused and self.open:
             self._messages(end=self._held_end)
 
     def _take(self, data: bytes, *, end: bool) -> None:
-        message = self._reader.whole(data)
-        if message is not None:
-            self._deliver(message)
-            if end:
-                self._end()
-            return
         if data:
             buffered = self._connection.buffered + len(data)
             if buffered > BUFFERED_LIMIT:
@@ -248,6 +254,34 @@ class Stream:
             log_fault("a call failed while it was closed", exc)
 
 
+class _Opening(msgspec.Struct, frozen=True):
+    """What the headers of one RPC say."""
+
+    path: str
+    metadata: Mapping[str, str]
+    """names lower case, no pseudo headers; shared by streams, so never to be changed"""
+    seconds: float | None
+    """until its deadline"""
+    gzip: bool
+    """its messages may be compressed"""
+
+
+@lru_cache(maxsize=256)
+def _read_opening(headers: http2.HeaderBlock) -> _Opening | None:
+    """None: not gRPC. Raises GrpcError. Remembered, because Envoy opens thousands of streams with the same headers."""
+    texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    metadata = {name: value for name, value in texts.items() if not name.startswith(":")}
+    if texts.get(":method") != "POST" or not metadata.get("content-type", "").startswith("application/grpc"):
+        return None
+    timeout = metadata.get("grpc-timeout")
+    return _Opening(
+        texts.get(":path", ""),
+        MappingProxyType(metadata),
+        None if timeout is None else grpc.timeout_seconds(timeout),
+        grpc.uses_gzip(metadata.get("grpc-encoding", "")),
+    )
+
+
 class Connection(asyncio.Protocol):
     """One client of the server."""
 
@@ -311,16 +345,12 @@ class Connection(asyncio.Protocol):
     # ── events of HTTP/2 ──
 
     def on_request(self, stream_id: int, headers: http2.HeaderBlock, end: bool) -> None:
-        pseudo: dict[str, str] = {}
-        metadata: dict[str, str] = {}
-        for name, value in headers:
-            text = name.decode("latin-1")
-            (pseudo if text.startswith(":") else metadata)[text] = value.decode("latin-1")
-        if pseudo.get(":method") != "POST" or not metadata.get("content-type", "").startswith("application/grpc"):
-            self._refuse(stream_id, _NOT_GRPC, end)
-            return
         try:
-            stream = self._open(stream_id, pseudo.get(":path", ""), metadata)
+            opening = _read_opening(headers)
+            if opening is None:
+                self._refuse(stream_id, _NOT_GRPC, end)
+                return
+            stream = self._open(stream_id, opening)
         except GrpcError as error:
             self._refuse(stream_id, (*_STATUS_200, *grpc.status_trailers(error.status, error.message)), end)
             return
@@ -332,15 +362,14 @@ class Connection(asyncio.Protocol):
         if not end:
             self._finished.add(stream_id)
 
-    def _open(self, stream_id: int, path: str, metadata: Mapping[str, str]) -> Stream:
-        service = self._services.get(path)
+    def _open(self, stream_id: int, opening: "_Opening") -> Stream:
+        service = self._services.get(opening.path)
         if service is None:
             raise GrpcError(Status.UNIMPLEMENTED, "no such method")
-        timeout = metadata.get("grpc-timeout")
-        seconds = None if timeout is None else grpc.timeout_seconds(timeout)
-        stream = Stream(self, stream_id, gzip=grpc.uses_gzip(metadata.get("grpc-encoding", "")))
+        seconds = opening.seconds
+        stream = Stream(self, stream_id, gzip=opening.gzip)
         try:
-            call = service(stream, metadata)
+            call = service(stream, opening.metadata)
         except GrpcError:
             raise
         except Exception as exc:

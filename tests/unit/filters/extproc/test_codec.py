@@ -1,5 +1,6 @@
 """The codec against a second protobuf implementation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -201,3 +202,54 @@ def test_request_headers_helper_round_trips() -> None:
     assert codec.decode(request_headers({"a": "b"}, end=True)) == messages.RequestHeaders(
         Headers([("a", "b")]), end_of_stream=True
     )
+
+
+PLAIN = [
+    request_headers({":path": "/v1/chat/completions", "user-agent": "curl", "x-a": "b" * 200, "x-e": ""}),
+    response_headers({":status": "200", "x-latin": b"\xe9"}),
+    request_body(b'{"a":1}' * 30),
+    response_body(b"data: x\n\n", end=False),
+    response_body(b""),
+]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x42\x00", b"\x42\x00\x5a\x02\x08\x02", b"\xfa\x7f\x03abc"])
+@pytest.mark.parametrize("data", PLAIN)
+def test_the_short_way_and_the_parser_read_the_same(data: bytes, tail: bytes) -> None:
+    assert codec.decode(data + tail) == codec._parse(data)
+
+
+@given(st.sampled_from(PLAIN), st.data())
+def test_damaged_messages_are_read_as_the_parser_reads_them(data: bytes, draw: st.DataObject) -> None:
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 3))):
+        damaged[draw.draw(st.integers(0, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
+    message = bytes(damaged[: draw.draw(st.integers(1, len(damaged)))])
+    assert _read(codec.decode, message) == _read(codec._parse, message)
+
+
+def _read(read: Callable[[bytes], messages.Message], data: bytes) -> messages.Message | None:
+    try:
+        return read(data)
+    except CodecError:
+        return None
+
+
+def test_a_header_of_many_requests_is_read_the_same_again() -> None:
+    data = request_headers({"user-agent": "one", "content-type": "application/json", "authorization": "Bearer x"})
+    assert codec.decode(data) == codec.decode(data)
+    assert not any(name == "authorization" for name, _ in codec._known_headers.values())
+
+
+def test_a_long_body_and_a_long_header_value_are_written_whole() -> None:
+    long = "v" * 300
+    answer = parse(codec.encode(messages.BodyReply(phase="response", body=b"b" * 70_000, set=(("x-long", long),))))
+    common = answer.response_body.response
+    assert common.body_mutation.body == b"b" * 70_000
+    assert common.header_mutation.set_headers[0].header.raw_value == long.encode()
+    assert common.header_mutation.set_headers[0].append_action == OVERWRITE
+
+
+def test_a_header_name_that_is_not_ascii_is_refused() -> None:
+    with pytest.raises(CodecError):
+        codec.encode(messages.BodyReply(phase="request", set=(("x-é", "1"),)))
