@@ -9,7 +9,9 @@ from extension_server.xds import (
     endpoints,
     fallback,
     listener_filter,
+    local_replies,
     log_attributes,
+    route_table,
     routes,
     service_clusters,
     shared_clusters,
@@ -22,6 +24,7 @@ Patch = Callable[[Resources, Mediation], None]
 PATCHES: Final[tuple[Patch, ...]] = (
     edge.patch,  # first, as in Envoy: nothing else may trust an x-ai-eg-* header before this
     listener_filter.patch,  # disabled, so harmless until a route names it
+    local_replies.patch,
     log_attributes.patch,
     routes.patch,
     # What cannot be served safely is closed, whatever the patches below do for it.
@@ -35,6 +38,7 @@ PATCHES: Final[tuple[Patch, ...]] = (
 
 
 def apply(resources: Resources, mediation: Mediation) -> None:
-    """Patches `resources` in place."""
+    """Patches `resources` in place. Routes stay a list, folded ones become one again; `route_table.fold` goes last."""
+    route_table.unfold(resources)
     for patch in PATCHES:
         patch(resources, mediation)
