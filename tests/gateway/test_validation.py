@@ -4,12 +4,15 @@ import copy
 import random
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from aigw.standalone import objects
-from extension_server.api import kinds
+from aigw.standalone.validate import validate
+from extension_server.api import aigateway, kinds
 from extension_server.api.base import parse
 from filters.contract import jsonlib
 from tests.support import validation
@@ -88,6 +91,25 @@ def same_moment(theirs: Any, ours: Any) -> bool:
         return datetime.fromisoformat(theirs.upper()) == datetime.fromisoformat(ours.upper())
     except (AttributeError, ValueError):
         return False
+
+
+# ---- whole files
+
+REMOVED: Final = {"ollama": 'unknown field "spec.timeouts"', "openai_github": 'unknown field "spec.timeouts"'}
+"""what kubectl refuses of files that are otherwise fine, and other clients are warned of"""
+
+
+@pytest.mark.parametrize("path", validation.examples(), ids=lambda path: path.stem)
+def test_the_objects_of_an_example_are_taken(api: ApiServer, path: Path) -> None:
+    documents = [
+        each for each in yaml.safe_load_all(path.read_text()) if each["apiVersion"].startswith(aigateway.GROUP)
+    ]
+    assert documents
+    refused = [message for message in (online(api, document) for document in documents) if message]
+    warnings = [text for each in documents for text in api.create(each, dry_run=True, unknown_fields="Warn").warnings]
+    expected = REMOVED.get(path.stem)
+    assert len(refused) == len(warnings) == len(validate(path, {}, kubernetes=True).errors) == (expected is not None)
+    assert all(expected in message for message in refused)
 
 
 # ---- random objects

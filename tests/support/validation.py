@@ -74,3 +74,8 @@ def _put(document: Any, steps: list[str], value: Mapping[str, Any]) -> None:
     for step in way:
         document = document.setdefault(step, {})
     document[last] = value
+
+
+def examples() -> list[Path]:
+    """Whole files as people have them, for a cluster or for `aigw run`."""
+    return sorted((DATA / "examples").glob("*.yaml"))
