@@ -11,7 +11,6 @@ from extension_server.xds import (
     listener_filter,
     local_replies,
     log_attributes,
-    route_table,
     routes,
     service_clusters,
     shared_clusters,
@@ -38,7 +37,6 @@ PATCHES: Final[tuple[Patch, ...]] = (
 
 
 def apply(resources: Resources, mediation: Mediation) -> None:
-    """Patches `resources` in place. Routes stay a list, folded ones become one again; `route_table.fold` goes last."""
-    route_table.unfold(resources)
+    """Patches `resources` in place."""
     for patch in PATCHES:
         patch(resources, mediation)
