@@ -4,10 +4,25 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
+from extension_server.hooks.shells import shell
 from extension_server.xds import pool
 from extension_server.xds.pool import Message
 
 _NAME_TAG: Final = b"\x0a"
+
+
+def name_of(raw: bytes) -> str:
+    """The name of a cluster, listener or route configuration: field 1, which Go writes first. Empty for bytes that have
+    none and for bytes that are no message."""
+    if raw[:1] == _NAME_TAG and len(raw) > 2:
+        # Up to 127 bytes have a length of one byte.
+        length = raw[1]
+        if length < 128:
+            return raw[2 : 2 + length].decode(errors="replace")
+    try:
+        return str(shell("Cluster").FromString(raw).name)
+    except DecodeError:
+        return ""
 
 
 class Element:
@@ -22,15 +37,8 @@ class Element:
 
     @property
     def name(self) -> str:
-        """Field 1 of clusters, listeners and route configurations, which Go writes first: read without decoding."""
-        raw = self.raw
-        if raw[:1] == _NAME_TAG and len(raw) > 2:
-            # Up to 127 bytes have a length of one byte, up to 16383 one of two.
-            length, start = (raw[1], 2) if raw[1] < 128 else ((raw[1] & 0x7F) | raw[2] << 7, 3)
-            if raw[start - 1] < 128:
-                return raw[start : start + length].decode(errors="replace")
-        decoded = self.decoded()
-        return "" if decoded is None else str(decoded.name)
+        """See `name_of`."""
+        return name_of(self.raw)
 
     def decode(self) -> Message:
         """The same message at every call, until `restore`. Raises DecodeError."""

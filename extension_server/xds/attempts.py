@@ -60,10 +60,11 @@ def patch(resources: Resources, mediation: Mediation) -> None:
         name = names.cluster(cluster.name)
         rule = mediation.rule(name.rule) if name is not None else None
         if rule is not None and rule.plan == "attempt":
-            _patch_cluster(cluster)
+            patch_cluster(cluster)
 
 
-def _patch_cluster(cluster: Message) -> None:
+def patch_cluster(cluster: Message) -> None:
+    """One cluster of a rule with this plan."""
     had_options = pool.HTTP_PROTOCOL_OPTIONS in cluster.typed_extension_protocol_options
     packed = cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS]
     options = pool.unpacked(packed) if had_options else pool.message(pool.HTTP_PROTOCOL_OPTIONS)

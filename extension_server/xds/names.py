@@ -3,9 +3,9 @@
 Whatever does not look exactly like a generated name is not ours: the functions return None, they never raise.
 """
 
+import functools
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _NAME: Final = r"httproute/(?P<namespace>[^/]+)/(?P<name>[^/]+)/rule/(?P<rule>0|[1-9][0-9]*)"
 _CLUSTER: Final = re.compile(_NAME + r"(?:/backend/(?P<ref>0|[1-9][0-9]*))?(?:@[0-9a-f]+)?")
@@ -14,11 +14,12 @@ GENERATED: Final = "ai-gateway-generated"
 """Key of the annotation that every HTTPRoute of ours has; Envoy Gateway copies it into the metadata of each route."""
 INVALID_BACKEND: Final = "invalid-backend-cluster"
 """Where weight of a backendRef goes that cannot be used; a cluster of this name does not exist."""
+_REMEMBERED: Final = 1 << 16
+"""Names come again with every translation, each several times: looking up is ten times faster than parsing."""
 _OWN_LISTENERS: Final = ("envoy-gateway-proxy-ready-", "envoy-gateway-proxy-stats-")
 
 
-@dataclass(frozen=True, slots=True)
-class RuleName:
+class RuleName(NamedTuple):
     """One rule of one HTTPRoute."""
 
     namespace: str
@@ -26,14 +27,14 @@ class RuleName:
     rule: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterName:
+class ClusterName(NamedTuple):
     """A cluster of a rule, or of one of its backendRefs (`ref`)."""
 
     rule: RuleName
     ref: int | None = None
 
 
+@functools.lru_cache(_REMEMBERED)
 def cluster(name: str) -> ClusterName | None:
     """`httproute/<ns>/<name>/rule/<i>[/backend/<j>]`, also with the `@<hash>` of a live update (`generation`)."""
     found = _CLUSTER.fullmatch(name)
@@ -42,6 +43,7 @@ def cluster(name: str) -> ClusterName | None:
     return ClusterName(_rule(found), None if found["ref"] is None else int(found["ref"]))
 
 
+@functools.lru_cache(_REMEMBERED)
 def route(name: str) -> RuleName | None:
     """`httproute/<ns>/<name>/rule/<i>/match/<j>/<host>`"""
     found = _ROUTE.fullmatch(name)

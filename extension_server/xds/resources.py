@@ -55,7 +55,10 @@ class Mediation:
 
     def is_fallback(self, route: Message) -> bool:
         """Whether the route is a generated last rule: the first match of every AI request."""
-        return names.route(route.name) in self._fallbacks
+        return self.is_fallback_name(names.route(route.name))
+
+    def is_fallback_name(self, name: names.RuleName | None) -> bool:
+        return name in self._fallbacks
 
 
 def routes_of(configuration: Message) -> Iterator[Message]:

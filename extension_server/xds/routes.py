@@ -18,15 +18,20 @@ def patch(resources: Resources, mediation: Mediation) -> None:
         for route in routes_of(configuration):
             rule = mediation.rule(names.route(route.name))
             if rule is not None:
-                _patch_route(route, rule)
+                patch_route(route, rule)
 
 
-def _patch_route(route: Message, rule: CompiledRule) -> None:
-    metadata = route.metadata.filter_metadata[STATIC_METADATA_NAMESPACE]
-    metadata.fields[ROUTE_NAME_KEY].string_value = rule.route
-    missing = [name for name in INTERNAL_HEADERS if name not in route.request_headers_to_remove]
-    route.request_headers_to_remove.extend(missing)
+def patch_route(route: Message, rule: CompiledRule) -> None:
+    """One route of an AI rule."""
+    name_route(route, rule.route)
     if rule.stream_idle_timeout and route.HasField("route"):
         timeout = pool.duration(rule.stream_idle_timeout)
         route.route.retry_policy.per_try_idle_timeout.seconds = timeout["seconds"]
         route.route.retry_policy.per_try_idle_timeout.nanos = timeout["nanos"]
+
+
+def name_route(route: Message, ai_route: str) -> None:
+    """What every route of an AI rule gets: the name of its AIGatewayRoute, and internal headers removed."""
+    route.metadata.filter_metadata[STATIC_METADATA_NAMESPACE].fields[ROUTE_NAME_KEY].string_value = ai_route
+    missing = [name for name in INTERNAL_HEADERS if name not in route.request_headers_to_remove]
+    route.request_headers_to_remove.extend(missing)

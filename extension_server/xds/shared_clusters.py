@@ -6,8 +6,6 @@ reached. In plan `attempt` the cluster must lead to the upstream-level filter, w
 it the request would leave untranslated and without credentials. So such a rule answers "not mediated".
 """
 
-from collections.abc import Iterator
-
 from extension_server.compile.result import CompiledRule
 from extension_server.xds import closing, names
 from extension_server.xds.names import INVALID_BACKEND, RuleName
@@ -16,18 +14,17 @@ from extension_server.xds.resources import Mediation, Resources, routes_of
 
 
 def patch(resources: Resources, mediation: Mediation) -> None:
-    for route, _ in unsafe_routes(resources, mediation):
-        closing.close(route)
-
-
-def unsafe_routes(resources: Resources, mediation: Mediation) -> Iterator[tuple[Message, CompiledRule]]:
-    """Routes that lead to a cluster which is not their own rule's, though their plan wants it."""
     for configuration in resources.routes:
         for route in routes_of(configuration):
             name = names.route(route.name)
             rule = mediation.rule(name)
-            if name is not None and rule is not None and rule.plan == "attempt" and not _owns_clusters(route, name):
-                yield route, rule
+            if name is not None and rule is not None and is_unsafe(route, name, rule):
+                closing.close(route)
+
+
+def is_unsafe(route: Message, name: RuleName, rule: CompiledRule) -> bool:
+    """Whether the route leads to a cluster that is not its own rule's, though the plan wants it."""
+    return rule.plan == "attempt" and not _owns_clusters(route, name)
 
 
 def _owns_clusters(route: Message, rule: RuleName) -> bool:

@@ -145,7 +145,7 @@ def test_priorities_and_backends_are_paired_by_region() -> None:
 
 def test_a_backend_of_weight_zero_does_not_shift_the_others() -> None:
     """The one locality that is left is backendRef 1's."""
-    resources = patched("1.8-b03-two-fqdn-weight0", (0,), first=1)
+    resources = patched("1.8-b03-two-fqdn-weight0", (0,), plan="attempt", first=1)
     assert marks(cluster(resources, "httproute/default/llm/rule/0")) == [(0, "default/b1/route/llm/rule/0/ref/1")]
 
 

@@ -1,0 +1,220 @@
+"""The AI routes of one Gateway and what they lead through, patched object by object.
+
+An object that cannot be patched stays as it came, and the AI routes that lead through it are closed: they answer "not
+mediated". The order is listeners, clusters, routes: what failed before decides what is closed after.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from extension_server.compile.result import CompiledRule
+from extension_server.hooks import splicing
+from extension_server.hooks.elements import Element, name_of
+from extension_server.hooks.shells import Place, RouteTable, shell
+from extension_server.xds import closing, edge, names, patches, pool, processor, service_clusters, user_filters
+from extension_server.xds.names import RuleName
+from extension_server.xds.resources import Mediation, Resources
+
+_OURS: Final = frozenset({processor.REQUEST_CLUSTER, processor.ATTEMPT_CLUSTER})
+_MARKER: Final = names.GENERATED.encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One object that could not be patched."""
+
+    what: str
+    error: str
+    rule: CompiledRule | None = None
+    """the rule that fails closed; None: every rule behind a listener"""
+
+
+class _Route(NamedTuple):
+    """A route that concerns us. There are thousands of them."""
+
+    table: RouteTable
+    place: Place
+    raw: bytes
+    label: str
+    name: RuleName
+    rule: CompiledRule | None
+    """None: a generated last route"""
+
+
+def strip_client_headers(listeners: Iterable[Element], tables: Sequence[RouteTable]) -> tuple[Failure, ...]:
+    """The edge strip in every listener that serves one of the tables, whatever is known of their Gateway. A listener
+    that cannot be patched stays as it came, and the generated routes behind it are closed."""
+    served = {table.name for table in tables}
+    failures = []
+    for listener in listeners:
+        try:
+            edge.strip(Resources(listeners=[listener.decode()]), served)
+        except Exception as error:
+            listener.restore()
+            for table in _behind(listener, tables):
+                close_generated(table)
+            failures.append(Failure(what=f"listener {listener.name}", error=_text(error)))
+    return tuple(failures)
+
+
+def close_generated(table: RouteTable) -> None:
+    """Every generated route, whatever is known of it."""
+    for place, raw in [*table]:
+        if _MARKER in raw:
+            table.replace(place, _closed(raw))
+
+
+class Mediated:
+    """`patch` once; then the attributes tell what was seen."""
+
+    def __init__(self, tables: Sequence[RouteTable], listeners: Sequence[Element], mediation: Mediation) -> None:
+        self.mediation: Final = mediation
+        self._tables: Final = tables
+        self._listeners: Final = listeners
+        self._routes: Final = [route for table in tables for route in _routes_of(table, mediation)]
+        self._stubs: Final = {name: _stub(name, label) for name, label in _fallbacks(self._routes).items()}
+        """RouteConfigurations with a fallback, reduced to the name of one"""
+        self.failures: list[Failure] = []
+        self.exposed: list[tuple[str, str]] = []
+        """(RouteConfiguration, filter of the user's after ours)"""
+        self.shared: list[CompiledRule] = []
+        """rules that want clusters of their own and have shared ones"""
+        self.unmarked: list[CompiledRule] = []
+        """rules that choose per attempt among backends of one EDS cluster: only the Endpoints hook tells them apart"""
+        self._lost: set[str] = set()
+        self._failed: set[RuleName] = set()
+
+    @property
+    def served(self) -> bool:
+        """False: compiled for other routes than these, nothing here leads to the filter."""
+        return bool(self._stubs)
+
+    def patch(self, clusters: Sequence[bytes]) -> list[bytes]:
+        """Patches listeners and tables in place, and returns the clusters, ours included."""
+        if not self.served:
+            return list(clusters)
+        for listener in self._listeners:
+            self._patch_listener(listener)
+        patched = [self._cluster(raw) for raw in clusters]
+        present = [pool.message(pool.CLUSTER, name=name) for raw in clusters if (name := name_of(raw)) in _OURS]
+        resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
+        service_clusters.patch(resources, self.mediation)
+        additions = {
+            name: splicing.fallback_addition(_copy(stub), self.mediation) for name, stub in self._stubs.items()
+        }
+        exposed = {name for name, _ in self.exposed}
+        for route in self._routes:
+            self._patch_route(route, additions, exposed)
+        return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
+
+    def _patch_listener(self, listener: Element) -> None:
+        behind = [table.name for table in _behind(listener, self._tables)]
+        stubs = [_copy(self._stubs[name]) for name in behind if name in self._stubs]
+        resources = Resources(listeners=[listener.decode()], routes=stubs)
+        before = pool.serialized(listener.decode())
+        try:
+            patches.apply(resources, self.mediation)
+            self.exposed.extend(user_filters.after_ours(resources, self.mediation))
+        except Exception as error:
+            # Back to what it was: with the edge strip only.
+            listener.decode().ParseFromString(before)
+            self._lost.update(behind)
+            self.failures.append(Failure(what=f"listener {listener.name}", error=_text(error)))
+
+    def _cluster(self, raw: bytes) -> bytes:
+        label = name_of(raw)
+        name = names.cluster(label)
+        rule = self.mediation.rule(name.rule) if name is not None else None
+        if name is None or rule is None:
+            return raw
+        try:
+            patched = splicing.rule_cluster(raw, name, rule, self.mediation)
+        except Exception as error:
+            self._failed.add(name.rule)
+            self.failures.append(Failure(what=f"cluster {label}", error=_text(error), rule=rule))
+            return raw
+        if rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1 and splicing.is_eds(raw):
+            self.unmarked.append(rule)
+        return patched
+
+    def _patch_route(self, route: _Route, additions: dict[str, bytes], exposed: Collection[str]) -> None:
+        configuration, rule = route.table.name, route.rule
+        try:
+            if rule is None:
+                patched = splicing.fallback_route(route.raw, additions[configuration], configuration, self.mediation)
+            else:
+                unsafe = splicing.is_unsafe(route.raw, route.name, rule)
+                if unsafe:
+                    self.shared.append(rule)
+                patched = splicing.rule_route(route.raw, configuration, rule, self.mediation)
+                if (
+                    unsafe
+                    or configuration in self._lost
+                    or route.name in self._failed
+                    or (rule.plan == "single" and configuration in exposed)
+                ):
+                    patched = _closed(patched)
+        except Exception as error:
+            patched = _closed(route.raw)
+            self.failures.append(Failure(what=f"route {route.label}", error=_text(error), rule=rule))
+        route.table.replace(route.place, patched)
+
+
+def _routes_of(table: RouteTable, mediation: Mediation) -> list[_Route]:
+    """The routes of AI rules and the generated last ones. Bytes that are no route are left out: no Envoy takes them."""
+    found = []
+    opened = shell("Route")
+    for place, raw in table:
+        try:
+            label = opened.FromString(raw).name
+        except DecodeError:
+            continue
+        name = names.route(label)
+        if name is None:
+            continue
+        rule = mediation.rule(name)
+        if rule is not None or mediation.is_fallback_name(name):
+            found.append(_Route(table, place, raw, label, name, rule))
+    return found
+
+
+def _fallbacks(routes: Iterable[_Route]) -> dict[str, str]:
+    """RouteConfiguration → name of its first generated last route."""
+    found: dict[str, str] = {}
+    for route in routes:
+        if route.rule is None:
+            found.setdefault(route.table.name, route.label)
+    return found
+
+
+def _stub(configuration: str, label: str) -> pool.Message:
+    return pool.message(pool.ROUTE_CONFIGURATION, name=configuration, virtual_hosts=[{"routes": [{"name": label}]}])
+
+
+def _copy(message: pool.Message) -> pool.Message:
+    copied = type(message)()
+    copied.CopyFrom(message)
+    return copied
+
+
+def _behind(listener: Element, tables: Iterable[RouteTable]) -> list[RouteTable]:
+    """The route configurations that a listener may serve."""
+    return [table for table in tables if table.name.encode() in listener.raw]
+
+
+def _closed(raw: bytes) -> bytes:
+    """The route with the answer "not mediated"; bytes that are no route stay."""
+    try:
+        route = pool.message_class(pool.ROUTE).FromString(raw)
+    except DecodeError:
+        return raw
+    before = _copy(route)
+    closing.close(route)
+    return raw if route == before else pool.serialized(route)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
