@@ -34,15 +34,18 @@ def differs(document: Document, stored: Content | None) -> bool:
 
 
 def removals(wanted_: Mapping[str, Any], stored: Mapping[str, Any]) -> Document:
-    """The merge patch that takes out of `stored` what is not in `wanted_`. Applying cannot: it leaves members alone that
+    """The merge patch that takes out of `stored` what is not in `wanted_`. Applying cannot: it leaves alone what
     somebody else put there."""
     patch: Document = {}
     for name, member in stored.items():
         if name not in wanted_:
             patch[name] = None
-        elif isinstance(member, Mapping) and isinstance(wanted_[name], Mapping):
-            if inner := removals(wanted_[name], member):
-                patch[name] = inner
+        elif (
+            isinstance(member, Mapping)
+            and isinstance(wanted_[name], Mapping)
+            and (inner := removals(wanted_[name], member))
+        ):
+            patch[name] = inner
     return patch
 
 

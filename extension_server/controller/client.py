@@ -196,7 +196,9 @@ class KubernetesApi:
         while True:
             page = await self._json("GET", resource.path(namespace), query=query, accept=accept)
             # Items of a list leave out what the list says once.
-            items += ({**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ())
+            items += (
+                {**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in page.get("items") or ()
+            )
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])

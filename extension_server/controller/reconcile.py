@@ -10,15 +10,16 @@ except for the content of a Secret that is referred to and has changed.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from extension_server.compile.reads import Key
-from extension_server.compile.result import Compiled, ObjectRef
+from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.controller.client import Api, ApiError, Resource, backed_off
 from extension_server.controller.kinds import WATCHED
 from extension_server.controller.leader import Elector
+from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
 from extension_server.controller.store import Change, Store
 from extension_server.controller.token_key import SECRETS
@@ -67,7 +68,8 @@ class Controller:
             for watched in WATCHED
             for namespace in ((namespaces or (None,)) if watched.namespaced else (None,))
         ]
-        self._writer = Writer(api, store, world, reports, self._resource_of, self._changed, now)
+        self._observations = Observations()
+        self._writer = Writer(api, store, world, reports, self._observations, self._resource_of, self._changed, now)
         self._leading = False
         self._levels: dict[ObjectRef, int | None] = {}
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
@@ -92,10 +94,15 @@ class Controller:
         """Nothing is left to do about what is known."""
         return self.ready.is_set() and not (self._busy or self._pending or (self._leading and not self._writer.idle))
 
-    def set_user_filters(self, configurations: Collection[str]) -> None:
-        """Names of all RouteConfigurations whose listener has a filter of the user's after ours."""
-        if keys := self._world.set_user_filters(configurations):
-            self._changed(Change(keys=keys))
+    def observed(self, gateway: ObjectRef, user_filters: Collection[str], findings: Iterable[Finding]) -> None:
+        """What a translation of Envoy Gateway's showed. `user_filters`: the RouteConfigurations of the Gateway whose
+        listener has a filter of the user's after ours."""
+        concerned = self._observations.put(gateway, user_filters, findings)
+        checks = {ref for ref in concerned if ref != gateway}
+        if gateway in concerned:
+            checks.update(self._world.routes_of(gateway))
+        keys = self._world.set_user_filters(self._observations.user_filters)
+        self._changed(Change(keys=keys, checks=checks))
 
     # ---- compiling
 
@@ -169,6 +176,7 @@ class Controller:
         """Returns the objects whose status says something about the Gateway."""
         if compiled is None:
             self._levels.pop(gateway, None)
+            self._observations.forget(gateway)
             if self._published.pop(gateway, None) is not None:
                 for sink in self._sinks:
                     sink.remove(gateway)

@@ -47,10 +47,17 @@ class Condition:
 
 
 def conditions(
-    held: Held, part: Part | None, world: World, store: Store, reports: FilterReports, refusal: str | None
+    held: Held,
+    part: Part | None,
+    world: World,
+    store: Store,
+    reports: FilterReports,
+    more: Iterable[Finding] = (),
+    refusal: str | None = None,
 ) -> tuple[Condition, ...]:
-    """`refusal`: what the API server said about an object generated for this one."""
-    findings = tuple(_findings(held, part, store))
+    """`more`: what others than the compiler found. `refusal`: what the API server said about an object generated for
+    this one."""
+    findings = (*_findings(held, part, store), *more)
     errors = [finding for finding in findings if finding.severity == "error"]
     if refusal is not None:
         errors.append(_error(held.ref, "", "WriteRefused", refusal))

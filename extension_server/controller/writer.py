@@ -8,18 +8,20 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from extension_server.compile.result import ObjectRef
+from extension_server.compile.result import Finding, ObjectRef
 from extension_server.controller import children, status
 from extension_server.controller.client import Api, ApiError, Document, Resource
 from extension_server.controller.documents import Content
 from extension_server.controller.kinds import BY_KIND
+from extension_server.controller.observations import Observations
 from extension_server.controller.ports import FilterReports
 from extension_server.controller.queue import WorkQueue
 from extension_server.controller.store import Change, Held, Store
-from extension_server.controller.world import World
+from extension_server.controller.world import Part, World
 
 FINALIZER: Final = "aigateway.envoyproxy.io/finalizer"
 """Earlier controllers put it on our kinds. Nothing has to be done before an object goes: it is only taken off."""
@@ -39,6 +41,7 @@ class Writer:
         store: Store,
         world: World,
         reports: FilterReports,
+        observations: Observations,
         resource_of: Callable[[str], Resource],
         changed: Callable[[Change], None],
         now: Callable[[], datetime],
@@ -49,6 +52,7 @@ class Writer:
         self._store = store
         self._world = world
         self._reports = reports
+        self._observations = observations
         self._resource_of = resource_of
         self._changed = changed
         self._now = now
@@ -168,7 +172,9 @@ class Writer:
         part = self._world.part(held.ref)
         if held.object is not None and (part is None or part.generation != held.generation):
             return  # not compiled yet
-        wanted = status.conditions(held, part, self._world, self._store, self._reports, refusal)
+        wanted = status.conditions(
+            held, part, self._world, self._store, self._reports, self._about_gateways(held, part), refusal
+        )
         documents = status.merged(held, wanted, self._now())
         if documents is None:
             return
@@ -179,6 +185,19 @@ class Writer:
             told = (old.get("status"), old.get("message")) == (each["status"], each["message"])
             if each["type"] == "Accepted" and each["status"] == "False" and not told:
                 await self._event(held, each["reason"], each["message"])
+
+    def _about_gateways(self, held: Held, part: Part | None) -> tuple[Finding, ...]:
+        """What is to be said about the Gateways of a route, which have no status of ours."""
+        gateways = part.gateways if part else ()
+        compiled = [self._world.compiled(gateway) for gateway in gateways]
+        notes = (
+            replace(finding, severity="warning")
+            for each in compiled
+            if each is not None
+            for finding in each.findings
+            if finding.object == each.gateway
+        )
+        return (*self._observations.of(held.ref, gateways), *notes)
 
     async def _patch(self, held: Held, patch: Document, part: str = "") -> None:
         """The uid in the patch makes it fail on an object that was made anew."""

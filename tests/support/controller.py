@@ -35,9 +35,6 @@ class CountingApi:
     def _note(self, verb: str, resource: Resource, namespace: str | None, name: str, part: str = "") -> None:
         self.writes.append(f"{verb} {resource.kind} {namespace}/{name} {part}".rstrip())
 
-    def reads_as_usual(self) -> KubernetesApi:
-        return self._api
-
     async def versions(self, group: str) -> dict[str, frozenset[str]]:
         return await self._api.versions(group)
 
@@ -159,16 +156,16 @@ async def running(
                 await task
 
 
-async def eventually(look: Callable[[], T], what: str = "") -> T:
+async def eventually(look: Callable[[], T], what: str = "", *, every: float = 0.02, limit: float = LIMIT) -> T:
     """The first true answer of `look`; AssertionError when there is none in time."""
     answer = look()
     try:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(limit):
             while not answer:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(every)
                 answer = look()
     except TimeoutError:
-        raise AssertionError(f"did not happen in {LIMIT} s: {what or look}; last answer: {answer!r}") from None
+        raise AssertionError(f"did not happen in {limit} s: {what or look}; last answer: {answer!r}") from None
     return answer
 
 
