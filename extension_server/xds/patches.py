@@ -11,6 +11,7 @@ from extension_server.xds import (
     listener_filter,
     local_replies,
     log_attributes,
+    route_table,
     routes,
     service_clusters,
     shared_clusters,
@@ -37,6 +38,7 @@ PATCHES: Final[tuple[Patch, ...]] = (
 
 
 def apply(resources: Resources, mediation: Mediation) -> None:
-    """Patches `resources` in place."""
+    """Patches `resources` in place. Routes stay a list, folded ones become one again; `route_table.fold` goes last."""
+    route_table.unfold(resources)
     for patch in PATCHES:
         patch(resources, mediation)
