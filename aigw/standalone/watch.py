@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-DEBOUNCE: Final = 100
-"""Milliseconds: an editor's save is several events."""
-STEP: Final = 25
+DEBOUNCE: Final = 2000
+"""Milliseconds within which a file must come to rest."""
+STEP: Final = 150
+"""Milliseconds without an event after which it is at rest. A save is several events, and a file that is half written
+can be a valid one: without its last documents, which may be those that keep clients out."""
 LOOK_ANYWAY: Final = 1000
 """Milliseconds: what no event told (a save while the watch began, a file system without events) is seen then."""
 
