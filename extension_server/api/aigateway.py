@@ -61,23 +61,32 @@ class HTTPHeader(Model):
 
 class HTTPHeaderMutation(Model):
     set: Annotated[tuple[HTTPHeader, ...], Field(max_length=16), ListKey("name")] = ()
+    """Headers that are set; what was there before is replaced."""
     remove: Annotated[tuple[str, ...], Field(max_length=16), ListKey()] = ()
+    """Headers that are removed, in any spelling."""
 
 
 class HTTPBodyField(Model):
     path: NonEmpty
+    """A member at the top of the JSON body. No path: dots are part of the name."""
     value: str
+    """JSON text; what is no JSON is taken as a string."""
 
 
 class HTTPBodyMutation(Model):
     set: Annotated[tuple[HTTPBodyField, ...], Field(max_length=16), ListKey("path")] = ()
+    """Members that are set."""
     remove: Annotated[tuple[str, ...], Field(max_length=16), ListKey()] = ()
+    """Members that are removed."""
 
 
 class LLMRequestCost(Model):
     metadata_key: str
+    """Key of the number in the dynamic metadata `io.envoy.ai_gateway`: rate limits and access logs name it."""
     type: CostType
+    """What the number is."""
     cel: str | None = None
+    """With type CEL: an expression over model, backend, input_tokens, output_tokens, total_tokens and their kin."""
 
 
 # ---- AIGatewayRoute
@@ -85,14 +94,23 @@ class LLMRequestCost(Model):
 
 class AIGatewayRouteBackendRef(Model):
     name: NonEmpty
+    """Name of an AIServiceBackend, or of an InferencePool where group and kind say so."""
     namespace: Namespace | None = None
+    """Namespace of the backend, if it is another one; a ReferenceGrant there must allow it."""
     group: Group | None = None
+    """Absent, or inference.networking.k8s.io."""
     kind: Annotated[str, Field(max_length=63, pattern=KIND_OR_EMPTY_PATTERN)] | None = None
+    """Absent, or InferencePool."""
     model_name_override: Annotated[str, Unstated()] = ""
+    """Model that is asked of the provider, instead of the one that the client asks for."""
     weight: Count = 1
+    """Share of the traffic, relative to the other references."""
     priority: Count = 0
+    """0 is used first; higher numbers when lower ones fail."""
     header_mutation: HTTPHeaderMutation | None = None
+    """Changes to the headers of requests; they come after those of the backend."""
     body_mutation: HTTPBodyMutation | None = None
+    """Changes to the bodies of requests; they come after those of the backend."""
 
     cel_rules = (
         Rule(
@@ -113,6 +131,7 @@ class AIGatewayRouteBackendRef(Model):
 
 class AIGatewayRouteMatch(Model):
     headers: Annotated[tuple[HTTPHeaderMatch, ...], Field(max_length=16), ListKey("name")] = ()
+    """Headers that a request must carry, all of them. The model is in `x-ai-eg-model`."""
 
 
 def _refs_of_one_sort(rule: "AIGatewayRouteRule") -> bool:
@@ -129,12 +148,19 @@ def _one_pool_only(rule: "AIGatewayRouteRule") -> bool:
 
 class AIGatewayRouteRule(Model):
     name: SectionName | None = None
+    """Name that policies can refer to, as sectionName."""
     matches: Annotated[tuple[AIGatewayRouteMatch, ...], Field(max_length=128)] = ()
+    """Requests that the rule is for: any of them. Absent: every request."""
     backend_refs: Annotated[tuple[AIGatewayRouteBackendRef, ...], Field(max_length=128)] = ()
+    """Where requests go."""
     timeouts: HTTPRouteTimeouts | None = None
+    """Time limits; without `request` it is 60s."""
     stream_idle_timeout: Duration | None = None
+    """How long the provider may stay silent before the attempt is given up."""
     models_owned_by: str = "Envoy AI Gateway"
+    """`owned_by` of the rule's models in the list of models."""
     models_created_at: DateTime | None = None
+    """`created` of the rule's models in the list of models; absent: when the route was made."""
 
     cel_rules = (
         Rule(
@@ -184,12 +210,18 @@ UNIQUE_RULE_NAMES: Final = Rule(
 
 class AIGatewayRouteSpec(Model):
     parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=16), ONLY_GATEWAYS] = ()
+    """Gateways that serve the route."""
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
+    """Hosts that the route is for; absent: every host of the listener."""
     rules: Annotated[tuple[AIGatewayRouteRule, ...], Field(max_length=15), UNIQUE_RULE_NAMES]
+    """The more exact match wins; among equals, the first."""
     llm_request_costs: Annotated[tuple[LLMRequestCost, ...], Field(max_length=36)] = ()
+    """What is counted of every request of the route."""
 
 
 class AIGatewayRoute(Object):
+    """Which models a Gateway serves, and where requests for them go."""
+
     api_version: _ApiVersion = _DEFAULT_VERSION
     kind: Literal["AIGatewayRoute"] = "AIGatewayRoute"
     spec: AIGatewayRouteSpec | None = None
@@ -200,8 +232,11 @@ class AIGatewayRoute(Object):
 
 class VersionedAPISchema(Model):
     name: SchemaName
+    """The API that the provider speaks."""
     prefix: str | None = None
+    """OpenAI and Anthropic: what stands before the path of a request; absent: v1."""
     version: str | None = None
+    """AzureOpenAI: its api-version. AWSAnthropic and GCPAnthropic: the version of Anthropic's API."""
 
 
 class EnvoyGatewayBackendRef(BackendObjectReference):
@@ -219,12 +254,18 @@ class EnvoyGatewayBackendRef(BackendObjectReference):
 
 class AIServiceBackendSpec(Model):
     schema_: VersionedAPISchema = Field(alias="schema")
+    """How the provider is spoken to."""
     backend_ref: EnvoyGatewayBackendRef
+    """The Backend of Envoy Gateway that holds the provider's address."""
     header_mutation: HTTPHeaderMutation | None = None
+    """Changes to the headers of requests."""
     body_mutation: HTTPBodyMutation | None = None
+    """Changes to the bodies of requests."""
 
 
 class AIServiceBackend(Object):
+    """A provider: where it is and which API it speaks."""
+
     api_version: _ApiVersion = _DEFAULT_VERSION
     kind: Literal["AIServiceBackend"] = "AIServiceBackend"
     spec: AIServiceBackendSpec | None = None
@@ -237,34 +278,48 @@ class APIKeySource(Model):
     """`apiKey`, `azureAPIKey`, `anthropicAPIKey`: a Secret with the key `apiKey`."""
 
     secret_ref: SecretObjectReference
+    """Secret whose key `apiKey` is the API key."""
 
 
 class OIDCExchangeToken(Model):
     oidc: OIDC
+    """Where the token comes from."""
     grant_type: str | None = None
+    """Not used."""
     aud: str | None = None
+    """Not used."""
 
 
 class AWSOIDCExchangeToken(OIDCExchangeToken):
     aws_role_arn: NonEmpty
+    """Role that the token is exchanged for."""
 
 
 class AWSCredentialsFile(Model):
     secret_ref: SecretObjectReference
+    """Secret whose key `credentials` is a credentials file."""
     profile: str = "default"
+    """Profile in the file."""
 
 
 class AWSCredentials(Model):
     region: NonEmpty
+    """Region that requests are signed for."""
     credentials_file: AWSCredentialsFile | None = None
+    """Keys in a file. Without credentialsFile and oidcExchangeToken: AWS's default chain."""
     oidc_exchange_token: AWSOIDCExchangeToken | None = None
+    """A token that is exchanged for keys."""
 
 
 class AzureCredentials(Model):
     client_id: NonEmpty = Field(alias="clientID")
+    """Id of the application."""
     tenant_id: NonEmpty = Field(alias="tenantID")
+    """Id of the tenant."""
     client_secret_ref: SecretObjectReference | None = None
+    """Secret whose key `client-secret` is the application's secret."""
     oidc_exchange_token: OIDCExchangeToken | None = None
+    """A token in place of the secret."""
 
     cel_rules = (
         Rule(
@@ -279,25 +334,34 @@ class AzureCredentials(Model):
 
 class GCPCredentialsFile(Model):
     secret_ref: SecretObjectReference
+    """Secret whose key `service_account.json` is the key of a service account."""
 
 
 class GCPServiceAccountImpersonation(Model):
     service_account_name: NonEmpty
+    """What stands before the @ in its name."""
 
 
 class GCPWorkloadIdentityFederation(Model):
     project_id: NonEmpty = Field(alias="projectID")
+    """Number or id of the pool's project."""
     workload_identity_pool_name: NonEmpty
     workload_identity_provider_name: NonEmpty
     oidc_exchange_token: OIDCExchangeToken
+    """The token that is exchanged."""
     service_account_impersonation: GCPServiceAccountImpersonation | None = None
+    """Act as this service account."""
 
 
 class _GCPCredentials(Model):
     project_name: NonEmpty
+    """Project in the path of requests."""
     region: NonEmpty
+    """Location in the path of requests."""
     credentials_file: GCPCredentialsFile | None = None
+    """Key of a service account. Without one of the two: Google's default credentials."""
     workload_identity_federation_config: GCPWorkloadIdentityFederation | None = None
+    """A token that is exchanged for Google's."""
 
 
 class GCPCredentials(_GCPCredentials):
@@ -325,13 +389,18 @@ class GCPCredentialsV1alpha1(_GCPCredentials):
 
 class FromRequestHeaders(Model):
     header: str | None = None
+    """Name of the header, with AWS the start of its names; absent: the one that goes with the type."""
     fallback_to_configured: bool = True
+    """Without the header: use the configured credential. False: refuse the request."""
 
 
 class FromDynamicMetadata(Model):
     namespace: NonEmpty
+    """Namespace of the dynamic metadata."""
     key: str | None = None
+    """Key in it; absent: the one that goes with the type."""
     fallback_to_configured: bool = True
+    """Without the metadata: use the configured credential. False: refuse the request."""
 
 
 class CredentialOverride(Model):
@@ -339,7 +408,9 @@ class CredentialOverride(Model):
     max_properties: ClassVar[int | None] = 1
 
     from_request_headers: FromRequestHeaders | None = None
+    """The client brings it."""
     from_dynamic_metadata: FromDynamicMetadata | None = None
+    """A filter before brings it."""
 
 
 _TARGETS: Final = ((GROUP, "AIServiceBackend"), (INFERENCE_GROUP, INFERENCE_POOL))
@@ -384,12 +455,19 @@ class SecurityPolicySpec(Model):
     """What both versions share; each adds its `gcp_credentials`."""
 
     type: Literal["APIKey", "AWSCredentials", "AzureAPIKey", "AzureCredentials", "GCPCredentials", "AnthropicAPIKey"]
+    """Sort of credential; the field that goes with it must be set, and no other of them."""
     target_refs: Annotated[tuple[LocalPolicyTargetReference, ...], Field(max_length=16), ONLY_BACKENDS] = ()
+    """Backends and pools of the same namespace that the credential is for."""
     api_key: APIKeySource | None = None
+    """With type APIKey: sent as a bearer token."""
     azure_api_key: APIKeySource | None = Field(default=None, alias="azureAPIKey")
+    """With type AzureAPIKey."""
     anthropic_api_key: APIKeySource | None = Field(default=None, alias="anthropicAPIKey")
+    """With type AnthropicAPIKey."""
     aws_credentials: AWSCredentials | None = None
+    """With type AWSCredentials."""
     azure_credentials: AzureCredentials | None = None
+    """With type AzureCredentials."""
 
     cel_rules = tuple(
         _type_rule(number, type_, field) for number, (type_, field) in enumerate(CREDENTIAL_FIELDS.items(), start=1)
@@ -408,13 +486,16 @@ class BackendSecurityPolicySpec(SecurityPolicySpec):
     max_properties: ClassVar[int | None] = 4
 
     gcp_credentials: GCPCredentials | None = None
+    """With type GCPCredentials."""
     credential_override: CredentialOverride | None = None
+    """A credential of the request in place of the configured one."""
 
 
 class BackendSecurityPolicySpecV1alpha1(SecurityPolicySpec):
     max_properties: ClassVar[int | None] = 3
 
     gcp_credentials: GCPCredentialsV1alpha1 | None = None
+    """With type GCPCredentials."""
 
 
 class AnyBackendSecurityPolicy(Object):
@@ -425,6 +506,8 @@ class AnyBackendSecurityPolicy(Object):
 
 
 class BackendSecurityPolicy(AnyBackendSecurityPolicy):
+    """How the gateway signs in to providers."""
+
     api_version: Literal["aigateway.envoyproxy.io/v1beta1"] = "aigateway.envoyproxy.io/v1beta1"
     spec: BackendSecurityPolicySpec | None = None
 
@@ -463,11 +546,16 @@ IMAGE_REPOSITORY: Final = Rule(
 
 class ExtProcKubernetes(Model):
     env: tuple[EnvVar, ...] = ()
+    """Environment of the container; a name that the controller sets too is overridden."""
     image: Annotated[str, IMAGE] | None = None
+    """Image of the container."""
     image_repository: Annotated[str, IMAGE_REPOSITORY] | None = None
+    """Repository of the image; tag and digest stay."""
     resources: ResourceRequirements | None = None
     security_context: SecurityContext | None = None
+    """In place of the default one, as a whole."""
     volume_mounts: tuple[VolumeMount, ...] = ()
+    """Of volumes that the EnvoyProxy defines."""
 
     cel_rules = (
         Rule(
@@ -481,21 +569,28 @@ class ExtProcKubernetes(Model):
 
 class ExtProc(Model):
     kubernetes: ExtProcKubernetes | None = None
+    """The container."""
 
 
 class ForwardProxy(Model):
     address: NonEmpty
+    """host:port of an HTTP proxy that takes CONNECT."""
 
 
 class GatewayConfigSpec(Model):
     ext_proc: ExtProc | None = None
+    """The filter beside Envoy."""
     forward_proxy: ForwardProxy | None = None
+    """Proxy on the way to the providers."""
     global_llm_request_costs: Annotated[tuple[LLMRequestCost, ...], ListKey("metadata_key")] = Field(
         default=(), alias="globalLLMRequestCosts"
     )
+    """What is counted of every request of the Gateways; a route's own entry of the same key wins."""
 
 
 class GatewayConfig(Object):
+    """Settings of the Gateways whose annotation `aigateway.envoyproxy.io/gateway-config` names it."""
+
     api_version: _ApiVersion = _DEFAULT_VERSION
     kind: Literal["GatewayConfig"] = "GatewayConfig"
     spec: GatewayConfigSpec | None = None

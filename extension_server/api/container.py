@@ -67,7 +67,7 @@ class ResourceRequirements(Model):
 
 
 class Profile(Model):
-    """appArmorProfile and seccompProfile."""
+    """A security profile: of the runtime, of the node, or none."""
 
     localhost_profile: str | None = None
     type: str

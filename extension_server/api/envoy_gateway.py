@@ -302,7 +302,7 @@ class RetryOn(Model):
 
 
 class Retry(Model):
-    """Defaults of Envoy Gateway (02 §2.9): see `retry_on` when its lists are empty."""
+    """What is tried again after a failure. Without retryOn Envoy Gateway's own causes apply."""
 
     num_retries: Count = 2
     num_attempts_per_priority: Int32 | None = None

@@ -76,11 +76,11 @@ class MCPToolFilter(Model):
     include: _Names = ()
     """Exact names."""
     include_regex: _Names = ()
-    """RE2 expressions that a whole name must match."""
+    """RE2 expressions; they may match any part of a name."""
     exclude: _Names = ()
     """Exact names."""
     exclude_regex: _Names = ()
-    """RE2 expressions that a whole name must match."""
+    """RE2 expressions; they may match any part of a name."""
 
     cel_rules = (
         Rule(
