@@ -1,5 +1,7 @@
 """Which model reads which document: the one table of (group, version, kind)."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Final, get_args
 
 from extension_server.api import aigateway, core, envoy_gateway, gateway, mcp, quota
@@ -57,7 +59,17 @@ def model_of(api_version: str, kind: str) -> type[Object]:
         return versions[api_version]
     if any(version.rpartition("/")[0] == group for version in versions):
         raise UnknownKind(f"apiVersion {api_version} of kind {kind} is not supported; use {' or '.join(versions)}")
-    raise UnknownKind(f"kind {kind} ({api_version}) is not supported by standalone; use Envoy Gateway")
+    meant = _meant(kind, versions)
+    raise UnknownKind(f"kind {kind} ({api_version}) is not supported by standalone; use Envoy Gateway{meant}")
+
+
+def _meant(kind: str, versions: Iterable[str]) -> str:
+    """For people who mistyped a kind or group of those in the table."""
+    if found := " or ".join(versions):
+        return f". If {found} is meant, correct the apiVersion"
+    folded = {known.lower(): known for known in _MODELS}
+    close = difflib.get_close_matches(kind.lower(), folded, n=1, cutoff=0.85)
+    return f". If {folded[close[0]]} is meant, correct the kind" if close else ""
 
 
 def is_ours(model: type[Object]) -> bool:
