@@ -16,6 +16,7 @@ from extension_server.api.gateway import BackendTLSPolicy, Gateway, HTTPRoute
 from extension_server.compile.gateway import compile_gateway, sorted_findings
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
+from filters.providers import registry
 
 _POLICIES: Final[tuple[type[envoy_gateway.Policy], ...]] = (
     envoy_gateway.BackendTrafficPolicy,
@@ -76,6 +77,7 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
         if proxy.spec.provider is not None:
             message = "is left out: it says how Envoy is deployed, and standalone starts Envoy itself"
             yield _finding(proxy, "spec.provider", "Ignored", message, warning=True)
+    yield from _schemas(snapshot)
     for route in snapshot.all(AIGatewayRoute):
         yield from _parents(snapshot, route, route.spec.parent_refs if route.spec else ())
     for http_route in snapshot.all(HTTPRoute):
@@ -91,6 +93,18 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
             for index, reference in enumerate(each.spec.targets):
                 known = reference.group == gateway.GROUP and reference.kind in ("Gateway", "HTTPRoute")
                 yield from _target(snapshot, each, index, reference.kind, reference.name, known=known)
+
+
+def _schemas(snapshot: Snapshot) -> Iterator[Finding]:
+    """Backends that no translator is there for."""
+    backends = [backend for backend in snapshot.all(AIServiceBackend) if backend.spec is not None]
+    served = registry.load() if backends else {}
+    for backend in backends:
+        assert backend.spec is not None
+        name = backend.spec.schema_.name
+        if name not in served:
+            message = f"{name} is not served yet: requests for this backend are answered with 422"
+            yield _finding(backend, "spec.schema.name", "NotServed", message, warning=True)
 
 
 def _parents(
