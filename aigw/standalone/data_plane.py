@@ -103,7 +103,7 @@ class DataPlane:
         await self.filter.load(document)
         before = self._generations.copy()
         retired = self._generations.prepare(resources)
-        route_table.fold(resources, self._mediation(compiled))  # last: others want routes as a list
+        route_table.fold(resources)  # last: others want routes as a list
         try:
             await self._to_envoy(list(self._generations.alive.values()), resources)
         except EnvoyError:
@@ -128,11 +128,8 @@ class DataPlane:
         secret_files = tls.Files(self._directories.runtime, settings.system_ca)
         world = World(snapshot, compiled)
         resources = build.build(world, secret_files, default_log=settings.default_log, address=settings.address)
-        patches.apply(resources, self._mediation(compiled))
+        patches.apply(resources, Mediation(compiled, self._sockets))
         return resources, secret_files
-
-    def _mediation(self, compiled: Compiled) -> Mediation:
-        return Mediation(compiled, self._sockets)
 
     async def _to_envoy(self, clusters: list[Message], resources: Resources) -> None:
         await self.envoy.clusters_applied(self._files.write_clusters(clusters))

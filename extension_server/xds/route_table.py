@@ -4,7 +4,7 @@ Envoy tries the routes of a virtual host one after the other, twice per AI reque
 and the route of the rule, once our filter has named it, somewhere before. Here a virtual host's list of routes becomes
 a matcher tree (docs/adr/0008):
 
-    x-ai-eg-rule = <token>   the routes that demand this token, then the fallback
+    x-ai-eg-rule = <token>   the routes that demand this token
     no or unknown token      all others, in their order
 
 Each list is tried in order, and each route still checks its whole match. A route that demands a token can match nothing
@@ -14,26 +14,27 @@ path our filter has given to it. That is wanted: it is mediated for its rule, an
 Apart from `patches`, because everybody who edits routes wants them as a list: whoever publishes calls `fold` last.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from extension_server.xds import pool
-from extension_server.xds.pool import Fields, Message
-from extension_server.xds.resources import Mediation, Resources
+from extension_server.xds.pool import Message
+from extension_server.xds.resources import Resources
 from filters.contract.config import RULE_HEADER
 
 NAME: Final = "aigw/rule"
 """of the matcher's input; tells our trees from a user's"""
 
+_MATCHER: Final = "xds.type.matcher.v3.Matcher"
 _ROUTE_LIST: Final = "envoy.config.route.v3.RouteList"
 _HEADER_INPUT: Final = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 
 
-def fold(resources: Resources, mediation: Mediation) -> None:
+def fold(resources: Resources) -> None:
     """In every virtual host with routes that demand a token; others, and those that are folded, stay as they are."""
     for configuration in resources.routes:
         for host in configuration.virtual_hosts:
-            _fold(host, mediation)
+            _fold(host)
 
 
 def unfold(resources: Resources) -> None:
@@ -44,33 +45,37 @@ def unfold(resources: Resources) -> None:
                 _unfold(host)
 
 
-def _fold(host: Message, mediation: Mediation) -> None:
-    of_token: dict[str, list[Message]] = {}
+def tree(of_token: Mapping[str, Sequence[bytes]], others: Sequence[bytes]) -> Message:
+    """The matcher of a virtual host from its serialized routes. Envoy takes it in place of `routes`, never beside."""
+    made = pool.message(_MATCHER)
+    header = made.matcher_tree.input
+    header.name = NAME
+    pool.replace(header.typed_config, pool.message(_HEADER_INPUT, header_name=RULE_HEADER))
+    by_token = made.matcher_tree.exact_match_map.map
+    for token, routes in of_token.items():
+        _set(by_token[token].action, routes)
+    _set(made.on_no_match.action, others)
+    return made
+
+
+def _fold(host: Message) -> None:
+    of_token: dict[str, list[bytes]] = {}
     others = []
     for route in host.routes:
         token = _token(route)
         if token is None:
-            others.append(route)
+            others.append(pool.serialized(route))
         else:
-            of_token.setdefault(token, []).append(route)
-    if not of_token:
-        return
-    # Where the routes of a token match nothing after all, the answer is "not mediated", as everywhere.
-    fallback = [route for route in others if mediation.is_fallback(route)][:1]
-    tree: Fields = {
-        "input": {"name": NAME, "typed_config": pool.packed(_HEADER_INPUT, header_name=RULE_HEADER)},
-        "exact_match_map": {"map": {token: _list([*routes, *fallback]) for token, routes in of_token.items()}},
-    }
-    host.matcher.CopyFrom(pool.message("xds.type.matcher.v3.Matcher", matcher_tree=tree, on_no_match=_list(others)))
-    del host.routes[:]
+            of_token.setdefault(token, []).append(pool.serialized(route))
+    if of_token:
+        host.matcher.CopyFrom(tree(of_token, others))
+        del host.routes[:]
 
 
 def _unfold(host: Message) -> None:
-    tree = host.matcher.matcher_tree.exact_match_map.map
-    lists = [_routes(tree[token]) for token in sorted(tree)]
-    # The fallback at the end of each list is a copy.
-    routes = [route for each in lists for route in each if _token(route) is not None]
-    routes += _routes(host.matcher.on_no_match)
+    by_token = host.matcher.matcher_tree.exact_match_map.map
+    lists = [*(by_token[token] for token in sorted(by_token)), host.matcher.on_no_match]
+    routes = [route for each in lists for route in pool.unpacked(each.action.typed_config).routes]
     host.ClearField("matcher")
     host.routes.extend(routes)
 
@@ -85,9 +90,18 @@ def _token(route: Message) -> str | None:
     return None
 
 
-def _list(routes: Iterable[Message]) -> Fields:
-    return {"action": {"name": "routes", "typed_config": pool.packed(_ROUTE_LIST, routes=list(routes))}}
+def _set(action: Message, routes: Sequence[bytes]) -> None:
+    action.name = "routes"
+    action.typed_config.type_url = f"type.googleapis.com/{_ROUTE_LIST}"
+    # `routes` is field 1 of a RouteList; the routes stay as they were serialized.
+    action.typed_config.value = b"".join(b"\x0a" + _varint(len(route)) + route for route in routes)
 
 
-def _routes(on_match: Message) -> list[Message]:
-    return [*pool.unpacked(on_match.action.typed_config).routes]
+def _varint(number: int) -> bytes:
+    """A length, as protobuf writes it."""
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)

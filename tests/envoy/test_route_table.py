@@ -11,7 +11,6 @@ from extension_server.xds.pool import Message
 from extension_server.xds.resources import HCM_FILTER, Resources
 from tests.support.envoy import free_port, running_envoy
 from tests.support.http_client import HttpClient
-from tests.support.xds import backends, mediation
 
 pytestmark = pytest.mark.envoy
 
@@ -43,7 +42,7 @@ ROUTES = (
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     hosts = [{"name": "h", "domains": ["*"], "routes": ROUTES}]
     configuration = pool.message(pool.ROUTE_CONFIGURATION, name=CONFIGURATION, virtual_hosts=hosts)
-    route_table.fold(Resources(routes=[configuration]), mediation(backends(0)))
+    route_table.fold(Resources(routes=[configuration]))
     assert configuration.virtual_hosts[0].HasField("matcher")
     port = free_port()
     files = XdsFiles(tmp_path_factory.mktemp("xds"))
@@ -84,8 +83,7 @@ def _listener(port: int) -> Message:
         # Mediated, and so out of the reach of routes that mean other requests.
         ("/v1/chat/completions", {"x-ai-eg-rule": "two", "x-ai-eg-model": "m", "x-team": "a"}, "rule 2"),
         ("/mine", {"x-ai-eg-rule": "two", "x-ai-eg-model": "m"}, "rule 2"),
-        # A token without the rest of its rule, and tokens that nobody has.
-        ("/mine", {"x-ai-eg-rule": "two", "x-ai-eg-model": "n"}, FALLBACK),
+        # Tokens that nobody has, as after a change of the rule.
         ("/v1", {"x-ai-eg-rule": "old", "x-ai-eg-model": "m"}, FALLBACK),
         ("/v1", {"x-ai-eg-rule": "one,two", "x-ai-eg-model": "m"}, FALLBACK),
         ("/v1", {"x-ai-eg-rule": "ONE", "x-ai-eg-model": "m"}, FALLBACK),
@@ -101,3 +99,12 @@ async def test_a_request_is_served_by_the_route_that_is_meant(
     finally:
         client.close()
     assert (reply.status, reply.body.decode()) == (200, served_by)
+
+
+async def test_a_token_without_the_rest_of_its_rule_meets_no_route_at_all(port: int) -> None:
+    client = HttpClient(port)
+    try:
+        reply = await client.post(b"", {"x-ai-eg-rule": "two", "x-ai-eg-model": "n"}, path="/mine")
+    finally:
+        client.close()
+    assert reply.status == 404

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from extension_server.xds import pool, route_table
 from extension_server.xds.pool import Message
 from extension_server.xds.resources import Resources
-from tests.support.xds import RECORDED, backends, bytes_of, mediation, recorded
+from tests.support.xds import RECORDED, bytes_of, recorded
 
-MEDIATION = mediation(backends(0))
 FALLBACK = "httproute/default/llm/rule/1/match/0/any"
 
 
@@ -31,7 +30,7 @@ def host(*routes: Message) -> Resources:
 
 def folded(*routes: Message) -> Resources:
     resources = host(*routes)
-    route_table.fold(resources, MEDIATION)
+    route_table.fold(resources)
     return resources
 
 
@@ -48,9 +47,9 @@ def names(on_match: Message) -> list[str]:
     return [each.name for each in pool.unpacked(on_match.action.typed_config).routes]
 
 
-def test_a_request_with_a_token_meets_its_rule_and_then_the_fallback() -> None:
+def test_a_request_with_a_token_meets_the_routes_of_its_rule_only() -> None:
     found, _ = table(folded(demanding("a1", "a"), demanding("b", "b"), route(FALLBACK), demanding("a2", "a")))
-    assert found == {"a": ["a1", "a2", FALLBACK], "b": ["b", FALLBACK]}
+    assert found == {"a": ["a1", "a2"], "b": ["b"]}
 
 
 def test_all_others_meet_all_other_routes_in_their_order() -> None:
@@ -80,7 +79,7 @@ def test_virtual_hosts_without_tokens_and_trees_of_users_stay_as_they_are() -> N
     tree.routes[0].virtual_hosts[0].matcher.CopyFrom(pool.message("xds.type.matcher.v3.Matcher", on_no_match=action))
     for resources in (plain, tree):
         before = bytes_of(resources)
-        route_table.fold(resources, MEDIATION)
+        route_table.fold(resources)
         route_table.unfold(resources)
         assert bytes_of(resources) == before
 
@@ -89,32 +88,37 @@ def test_virtual_hosts_without_tokens_and_trees_of_users_stay_as_they_are() -> N
 def test_what_is_not_ours_stays_as_it_is(name: str) -> None:
     resources = recorded(name)
     before = bytes_of(resources)
-    route_table.fold(resources, MEDIATION)
+    route_table.fold(resources)
     assert bytes_of(resources) == before
 
 
 TOKENS = st.sampled_from(["", "a", "b", "c"])
 
 
-@given(st.lists(TOKENS, max_size=12), st.booleans())
-def test_every_request_meets_the_routes_that_could_match_it_in_their_order(tokens: list[str], fallback: bool) -> None:
+@given(st.lists(TOKENS, max_size=12))
+def test_every_request_meets_the_routes_that_could_match_it_in_their_order(tokens: list[str]) -> None:
     routes = [demanding(f"{n}", token) if token else route(f"{n}") for n, token in enumerate(tokens)]
-    tail = [route(FALLBACK)] if fallback else []
-    resources = folded(*routes, *tail)
-    if not any(tokens):
-        assert [each.name for each in resources.routes[0].virtual_hosts[0].routes][: len(routes)] == [
-            each.name for each in routes
-        ]
-        return
-    found, others = table(resources)
-    last = [FALLBACK] if fallback else []
-    assert others == [f"{n}" for n, token in enumerate(tokens) if not token] + last
-    for wanted in set(tokens) - {""}:
-        assert found[wanted] == [f"{n}" for n, token in enumerate(tokens) if token == wanted] + last
+    resources = folded(*routes)
+    if any(tokens):
+        found, others = table(resources)
+        wanted = {
+            token: [f"{n}" for n, each in enumerate(tokens) if each == token] for token in sorted(set(tokens) | {""})
+        }
+        assert {**found, "": others} == wanted
+    else:
+        assert bytes_of(resources) == bytes_of(host(*routes))
     once = bytes_of(resources)
-    route_table.fold(resources, MEDIATION)
+    route_table.fold(resources)
     assert bytes_of(resources) == once
     route_table.unfold(resources)
-    assert len(resources.routes[0].virtual_hosts[0].routes) == len(routes) + len(tail)
-    route_table.fold(resources, MEDIATION)
+    assert sorted(each.name for each in resources.routes[0].virtual_hosts[0].routes) == sorted(
+        each.name for each in routes
+    )
+    route_table.fold(resources)
     assert bytes_of(resources) == once
+
+
+def test_long_routes_keep_their_length() -> None:
+    long = demanding("x" * 100_000, "a")
+    resources = folded(long, route("o" * 200))
+    assert table(resources) == ({"a": [long.name]}, ["o" * 200])
