@@ -7,7 +7,6 @@ standalone mode on every change of its file. The controller compiles a route whe
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,7 +15,7 @@ from extension_server.api.aigateway import AIGatewayRoute, GatewayConfig
 from extension_server.api.base import Object
 from extension_server.api.gateway import Gateway
 from extension_server.compile import attachment, costs, precedence
-from extension_server.compile.attachment import Place
+from extension_server.compile.attachment import Attachment, Place
 from extension_server.compile.costs import Costs
 from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import Compiled, Finding, ObjectRef
@@ -25,14 +24,6 @@ from extension_server.compile.snapshot import Resources, Snapshot, ref_of
 from extension_server.credentials.policy import AwsEnvironment
 from filters.contract import config
 from filters.contract.config import Cost, FilterConfig, Listener, Model, VirtualHost
-
-
-@dataclass(slots=True)
-class _Host:
-    """What gathers on one virtual host."""
-
-    candidates: list[Candidate] = field(default_factory=list)
-    models: list[tuple[Candidate, Model]] = field(default_factory=list)
 
 
 def compile_gateway(
@@ -68,10 +59,11 @@ def assemble(resources: Resources, gateway: Gateway, parts: Sequence[RoutePart],
     conflicts = (
         _error(gateway, f"spec.listeners[{index}]", "Conflicted", why) for index, why in attachment.conflicts(gateway)
     )
-    served = [part for part in parts if (attached := part.on(ref)) is not None and attached.places]
+    placed = [(part, attached) for part in parts if (attached := part.on(ref)) is not None and attached.places]
+    served = [part for part, _ in placed]
     filter_config = FilterConfig(
         gateway=f"{gateway.namespace}/{gateway.name}",
-        listeners=_listeners(served, ref, settings.created),
+        listeners=_listeners(placed),
         rules=tuple(_with_costs(rule.rule, common) for part in served for rule in part.rules),
         backends=tuple(backend for part in served for rule in part.rules for backend in rule.backends),
         root_prefix=settings.root_prefix,
@@ -131,22 +123,17 @@ def check_config(found: GatewayConfig) -> Costs:
     return Costs(common.costs, (*common.findings, _error(found, "spec.forwardProxy", "NotSupported", message)))
 
 
-def _listeners(parts: Iterable[RoutePart], gateway: ObjectRef, created: int) -> tuple[Listener, ...]:
-    hosts: dict[Place, _Host] = {}
-    for part in parts:
-        attached = part.on(gateway)
-        for place in attached.places if attached else ():
-            _add(hosts.setdefault(place, _Host()), part, created)
+def _listeners(parts: Iterable[tuple[RoutePart, Attachment]]) -> tuple[Listener, ...]:
+    hosts: dict[Place, list[Candidate]] = {}
+    for part, attached in parts:
+        for place in attached.places:
+            hosts.setdefault(place, []).extend(part.candidates)
     names = sorted({place.configuration for place in hosts})
     return tuple(
         Listener(
             name=name,
             virtual_hosts=tuple(
-                VirtualHost(
-                    domains=(place.host,),
-                    matches=precedence.ordered(hosts[place].candidates),
-                    models=_models(hosts[place].models),
-                )
+                _virtual_host(place.host, precedence.ordered(hosts[place]))
                 for place in sorted(hosts, key=lambda place: place.host)
                 if place.configuration == name
             ),
@@ -155,34 +142,17 @@ def _listeners(parts: Iterable[RoutePart], gateway: ObjectRef, created: int) -> 
     )
 
 
-def _add(host: _Host, part: RoutePart, created: int) -> None:
-    age = part.route.metadata.creation_timestamp
-    for index, (rule, source) in enumerate(zip(part.rules, part.spec.rules, strict=False)):
-        for position, match in enumerate(rule.matches):
-            candidate = Candidate(
-                match=match,
-                age=precedence.age_of(age),
-                route=(part.route.namespace, part.route.name),
-                rule=index,
-                index=position,
-            )
-            host.candidates.append(candidate)
-            if match.model is not None and rule.ready:
-                when = source.models_created_at or age
-                model = Model(
-                    id=match.model,
-                    owned_by=source.models_owned_by,
-                    created=created if when is None else int(when.timestamp()),
-                )
-                host.models.append((candidate, model))
-
-
-def _models(models: list[tuple[Candidate, Model]]) -> tuple[Model, ...]:
-    """By id; of several rules that name one model, the one that Envoy tries first speaks for it."""
-    by_id: dict[str, Model] = {}
-    for _, model in sorted(models, key=lambda pair: pair[0].rank):
-        by_id.setdefault(model.id, model)
-    return tuple(by_id[id_] for id_ in sorted(by_id))
+def _virtual_host(domain: str, candidates: Sequence[Candidate]) -> VirtualHost:
+    """`candidates` as Envoy tries them. Of several that name one model, the first speaks for it."""
+    models: dict[str, Model] = {}
+    for candidate in candidates:
+        if candidate.model is not None:
+            models.setdefault(candidate.model.id, candidate.model)
+    return VirtualHost(
+        domains=(domain,),
+        matches=tuple(candidate.match for candidate in candidates),
+        models=tuple(models[id_] for id_ in sorted(models)),
+    )
 
 
 def _error(object_: Object, where: str, reason: str, message: str) -> Finding:

@@ -4,33 +4,37 @@ All AI matches share one path prefix and all carry the token header, so what dec
 these the one with more exact ones, then the older route, then its name, then the position in it.
 """
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from extension_server.api.aigateway import AIGatewayRouteMatch
-from filters.contract.config import MODEL_HEADER, HeaderMatch, Match
+from filters.contract.config import MODEL_HEADER, HeaderMatch, Match, Model
 
 NO_AGE: Final = float("inf")
+_RANK: Final = operator.attrgetter("rank")
+
+
+Rank = tuple[int, int, float, tuple[str, str], int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One match of one rule, with what its rank depends on."""
+    """One match of one rule, and the model that it offers."""
 
     match: Match
-    age: float
-    """creation time of the route, Unix seconds"""
-    route: tuple[str, str]
-    """namespace, name"""
-    rule: int
-    index: int
+    rank: Rank
+    """what Envoy sorts by"""
+    model: Model | None
 
-    @property
-    def rank(self) -> tuple[int, int, float, tuple[str, str], int, int]:
-        exact = sum(not header.regex for header in self.match.headers) + (self.match.model is not None)
-        count = len(self.match.headers) + (self.match.model is not None)
-        return (-count, -exact, self.age, self.route, self.rule, self.index)
+
+def rank(match: Match, *, age: float, route: tuple[str, str], rule: int, index: int) -> Rank:
+    """`age`: creation time of the route, Unix seconds. `route`: namespace, name. `index`: of the match in its rule."""
+    named = match.model is not None
+    exact = sum(not header.regex for header in match.headers) + named
+    return (-(len(match.headers) + named), -exact, age, route, rule, index)
 
 
 def age_of(created: datetime | None) -> float:
@@ -38,8 +42,8 @@ def age_of(created: datetime | None) -> float:
     return NO_AGE if created is None else created.timestamp()
 
 
-def ordered(candidates: list[Candidate]) -> tuple[Match, ...]:
-    return tuple(candidate.match for candidate in sorted(candidates, key=lambda candidate: candidate.rank))
+def ordered(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=_RANK)
 
 
 def contract_match(rule: str, match: AIGatewayRouteMatch) -> Match:

@@ -5,7 +5,7 @@ Gateways of the route. `gateway.assemble` puts the parts of a Gateway together.
 """
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,14 +14,16 @@ from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteSpec
 from extension_server.api.base import Object
 from extension_server.api.envoy_gateway import HTTPRouteFilter
 from extension_server.api.gateway import Gateway, HTTPRoute
-from extension_server.compile import attachment, costs, routes
+from extension_server.compile import attachment, costs, precedence, routes
 from extension_server.compile.attachment import Attachment
 from extension_server.compile.backends import BackendResolver
+from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import CompiledRule, Finding, ObjectRef
 from extension_server.compile.routes import Generated
 from extension_server.compile.rules import RuleCompiler, RulePart
 from extension_server.compile.snapshot import Resources, ref_of
 from extension_server.credentials.policy import AwsEnvironment
+from filters.contract.config import Model
 
 MAX_NAME: Final = 253 - len(routes.not_found_filter_name(""))
 """Names of generated objects are longer than the route's."""
@@ -53,10 +55,15 @@ class RoutePart:
     generated: Generated
     compiled: tuple[CompiledRule, ...]
     """one entry for each place of each rule"""
+    candidates: tuple[Candidate, ...]
+    """every match of every rule"""
     findings: tuple[Finding, ...]
 
     def on(self, gateway: ObjectRef) -> Attachment | None:
-        return next((attached for ref, attached in self.attachments if ref == gateway), None)
+        for ref, attached in self.attachments:
+            if ref == gateway:
+                return attached
+        return None
 
 
 def gateways_of(route: AIGatewayRoute) -> tuple[ObjectRef, ...]:
@@ -91,6 +98,7 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
             rules=(),
             generated=Generated((), (), ()),
             compiled=(),
+            candidates=(),
             findings=(*refused, *conflicts),
         )
     own = costs.of_route(route)
@@ -117,8 +125,28 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
             replace(rules[placement.rule].compiled, http_route=placement.http_route, http_rule=placement.index)
             for placement in generated.placements
         ),
+        candidates=tuple(_candidates(route, spec, rules, settings.created)),
         findings=(*refused, *own.findings, *(finding for rule in rules for finding in rule.findings)),
     )
+
+
+def _candidates(
+    route: AIGatewayRoute, spec: AIGatewayRouteSpec, rules: Iterable[RulePart], created: int
+) -> Iterator[Candidate]:
+    born = route.metadata.creation_timestamp
+    age = precedence.age_of(born)
+    for number, (rule, source) in enumerate(zip(rules, spec.rules, strict=True)):
+        for index, match in enumerate(rule.matches):
+            model = None
+            if match.model is not None and rule.ready:
+                when = source.models_created_at or born
+                model = Model(
+                    id=match.model,
+                    owned_by=source.models_owned_by,
+                    created=created if when is None else int(when.timestamp()),
+                )
+            rank = precedence.rank(match, age=age, route=(route.namespace, route.name), rule=number, index=index)
+            yield Candidate(match, rank, model)
 
 
 def _names(resources: Resources, route: AIGatewayRoute) -> Iterator[str]:
