@@ -70,5 +70,7 @@ def _defects(document: Document) -> tuple[str, ...]:
     except kinds.UnknownKind as exc:
         return (str(exc),)
     except InvalidObject as exc:
-        return tuple(f"{problem.field}: {problem.message}" for problem in exc.problems)
+        return tuple(
+            f"{problem.field}: {problem.message}" if problem.field else problem.message for problem in exc.problems
+        )
     return ()

@@ -159,7 +159,7 @@ class _Reader:
         removed, spec = _REMOVED.get(content["kind"], {}), content.get("spec")
         if not isinstance(spec, dict):
             return content
-        for member in removed.keys() & spec.keys():
+        for member in sorted(removed.keys() & spec.keys()):
             self.warnings.append(f"{place}: spec.{member}: {removed[member]}")
         return {**content, "spec": {name: value for name, value in spec.items() if name not in removed}}
 

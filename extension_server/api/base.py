@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -278,13 +279,66 @@ class OwnerReference(Model):
     block_owner_deletion: bool | None = None
 
 
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_ALPHANUMERIC: Final = "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+_MAX_ANNOTATIONS: Final = 256 * 1024
+
+
+def _object_name(name: str) -> str:
+    if _NAME.fullmatch(name):
+        return name
+    raise PydanticCustomError(
+        "name",
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'example.com')",
+    )
+
+
+def _check_key(key: str) -> None:
+    """A qualified name: `name`, or `dns.subdomain/name`."""
+    prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        raise PydanticCustomError("key", "a valid label key must consist of {text}", {"text": _ALPHANUMERIC})
+    if slash and (len(prefix) > 253 or not _NAME.fullmatch(prefix)):
+        raise PydanticCustomError(
+            "key", "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters"
+        )
+    if len(name) > 63:
+        raise PydanticCustomError("key", "name part must be no more than 63 bytes")
+    if not _QUALIFIED.fullmatch(name):
+        raise PydanticCustomError("key", "name part must consist of {text}", {"text": _ALPHANUMERIC})
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        _check_key(key)
+        if len(value) > 63:
+            raise PydanticCustomError("label", "must be no more than 63 bytes")
+        if value and not _QUALIFIED.fullmatch(value):
+            raise PydanticCustomError(
+                "label", "a valid label must be an empty string or consist of {text}", {"text": _ALPHANUMERIC}
+            )
+    return labels
+
+
+def _annotations(annotations: dict[str, str]) -> dict[str, str]:
+    for key in annotations:
+        _check_key(key.lower())
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
+        raise PydanticCustomError(
+            "annotations", "Too long: may not be more than {limit} bytes", {"limit": _MAX_ANNOTATIONS}
+        )
+    return annotations
+
+
 class ObjectMeta(Model):
     """Of the server's own members, the ones that a dumped object may carry are accepted and mostly ignored."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME_PATTERN)]
+    name: Annotated[str, Field(max_length=253), AfterValidator(_object_name)]
     namespace: Namespace = "default"
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: Annotated[dict[str, str], AfterValidator(_labels)] = Field(default_factory=dict)
+    annotations: Annotated[dict[str, str], AfterValidator(_annotations)] = Field(default_factory=dict)
     creation_timestamp: DateTime | None = None
     deletion_timestamp: DateTime | None = None
     deletion_grace_period_seconds: int | None = None
@@ -406,6 +460,7 @@ _TEXTS: Final[dict[str, str]] = {
     "less_than_equal": "should be less than or equal to {le}",
     "too_short": "should have at least {min_length} items",
     "too_long": "Too many: {actual_length}: must have at most {max_length} items",
+    "json_invalid": "cannot be read: {error}",
     "datetime_type": "must be of type string",
 }
 
