@@ -17,7 +17,7 @@ def warnings(*documents: files.Document | list[files.Document]) -> tuple[str, ..
 def test_a_backend_that_nobody_can_translate_for_is_told_at_the_start() -> None:
     backends = [*files.backend("a", "OpenAI", 9), *files.backend("b", "GCPVertexAI", 9)]
     route = files.route({"m": [{"name": "a"}], "n": [{"name": "b"}]})
-    assert warnings(files.gateway(), route, backends) == (
-        "f.yaml: document 7 (AIServiceBackend default/b): spec.schema.name: GCPVertexAI is not served yet: requests "
-        "for this backend are answered with 422",
+    (said,) = warnings(files.gateway(), route, backends)
+    assert said.startswith(
+        "f.yaml: document 7 (AIServiceBackend default/b): spec.schema.name: GCPVertexAI is not served"
     )
