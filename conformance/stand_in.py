@@ -113,7 +113,7 @@ class StandIn:
         self._case = case
         self._plan = plan
         self._recorder = _Recorder()
-        self._live = LiveRequests(0, lambda: REQUEST_ID)
+        self._live = LiveRequests("0", lambda: REQUEST_ID)
         self._exchange = ListenerExchange(
             _snapshot(case, plan),
             _LISTENER,

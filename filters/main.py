@@ -75,13 +75,13 @@ def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program]
     return uvloop.run(worker.run(options, program(options)))
 
 
-def _program(options: Options) -> worker.Program:
+def _program(options: Options, process: str = "") -> worker.Program:
     return AiFilters(
         providers=provider_registry.load(),
         endpoints=endpoint_registry.load(),
         clock=Clock(wall=time.time, monotonic=time.monotonic),
         new_token=Tokens(),
-        worker=options.worker,
+        process=process or worker.process_name(options.worker),
     )
 
 

@@ -1,7 +1,7 @@
 """The upstream-level conversation about one attempt: one message, answered with the request as this backend takes it.
 
 The attempt belongs to a request that a listener-level exchange holds; that one is found by its id, in this process or
-in another worker, and handles the provider's answer.
+in another one, and handles the provider's answer.
 """
 
 from collections.abc import Sequence

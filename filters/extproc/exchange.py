@@ -24,7 +24,7 @@ class Exchange(Protocol):
 
         An exception ends this stream alone: an ImmediateReply 500 when the response has not begun, a gRPC error
         otherwise. It is logged by its type and place, never with its text.
-        A single `Forward` sends the message to the worker that owns it, and no other reply may come with it. The owner
+        A single `Forward` sends the message to the process that owns it, and no other reply may come with it. The owner
         builds an exchange with the same initial metadata, and its replies are the answer.
         """
         ...

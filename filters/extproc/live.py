@@ -1,23 +1,28 @@
 """Requests in flight that attempts may ask for, by id. One per process."""
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from filters.extproc.listener_exchange import ListenerExchange
 
 
-class LiveRequests:
-    """An id names the worker that holds the request: `<worker>-<unguessable>`."""
+_PROCESS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,10})?")
+"""How processes are named (`filters.process.worker.process_name`). It becomes part of a path: nothing else is asked."""
 
-    def __init__(self, worker: int, new_token: Callable[[], str]) -> None:
+
+class LiveRequests:
+    """An id names the process that holds the request: `<process>-<unguessable>`."""
+
+    def __init__(self, process: str, new_token: Callable[[], str]) -> None:
         """`new_token` gives unguessable, URL-safe texts: who knows the id of a request could attach to it."""
-        self._worker = worker
+        self._process = process
         self._new_token = new_token
         self._by_id: dict[str, ListenerExchange] = {}
 
     def new_id(self) -> str:
-        return f"{self._worker}-{self._new_token()}"
+        return f"{self._process}-{self._new_token()}"
 
     def add(self, request_id: str, exchange: "ListenerExchange") -> None:
         self._by_id[request_id] = exchange
@@ -28,13 +33,13 @@ class LiveRequests:
     def discard(self, request_id: str) -> None:
         self._by_id.pop(request_id, None)
 
-    def owner(self, request_id: str) -> int | None:
-        """Number of the worker that holds the request when it is another one; None when it is ours or nobody's."""
-        number, _, token = request_id.partition("-")
-        if not token or not number.isascii() or not number.isdecimal() or len(number) > 4:
+    def owner(self, request_id: str) -> str | None:
+        """The process that holds the request when it is another one: a worker beside us, or one that we replace and
+        that is still draining. None when it is ours or nobody's."""
+        process, _, token = request_id.partition("-")
+        if not token or process == self._process or _PROCESS.fullmatch(process) is None:
             return None
-        worker = int(number)
-        return None if worker == self._worker else worker
+        return process
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -110,9 +110,9 @@ class ImmediateReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forward(msgspec.Struct, frozen=True):
-    """Not for Envoy: the message belongs to an exchange of worker number `worker`, who is to be asked for the reply."""
+    """Not for Envoy: the message belongs to an exchange of another process, who is to be asked for the reply."""
 
-    worker: int
+    process: str
 
 
 Reply = HeadersReply | BodyReply | TrailersReply | ImmediateReply | Forward

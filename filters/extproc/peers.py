@@ -1,8 +1,8 @@
-"""How workers ask each other: one unix socket per worker, length-prefixed msgpack, answers in any order.
+"""How filter processes ask each other: one unix socket per process, length-prefixed msgpack, answers in any order.
 
-Needed when the two ext_proc streams of a request land in different workers (plan `attempt`): the upstream-level message
-goes to the worker that holds the request, and its reply comes back. Each worker has a `PeerServer`; `Peers` is the
-asking half.
+Needed when the two ext_proc streams of a request land in different processes (plan `attempt`), because there are
+several workers, or because one takes over from another: the upstream-level message goes to the process that holds the
+request, and its reply comes back. Each process has a `PeerServer`; `Peers` is the asking half.
 
     length (4 bytes, big endian) · Ask or Answer
 """
@@ -105,7 +105,7 @@ class _Serving(_Frames):
 
 
 class PeerServer:
-    """Answers the other workers."""
+    """Answers the other processes."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
@@ -164,27 +164,27 @@ class _Asking(_Frames):
 
 
 class Peers:
-    """Asks other workers. `path` names the socket of a worker by its number."""
+    """Asks other processes. `path` gives the socket of a process by its name."""
 
-    def __init__(self, path: Callable[[int], str]) -> None:
+    def __init__(self, path: Callable[[str], str]) -> None:
         self._path = path
-        self._connections: dict[int, _Asking] = {}
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._connections: dict[str, _Asking] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
-    async def ask(self, worker: int, metadata: Mapping[str, str], message: bytes) -> Sequence[bytes]:
-        """The replies of the exchange that `worker` holds. Raises OSError when it is gone, fails or does not answer."""
-        connection = await self._connection(worker)
+    async def ask(self, process: str, metadata: Mapping[str, str], message: bytes) -> Sequence[bytes]:
+        """The replies of the exchange that `process` holds. Raises OSError when it is gone, fails, does not answer."""
+        connection = await self._connection(process)
         async with asyncio.timeout(ANSWER_LIMIT):  # TimeoutError is an OSError
             return await connection.ask(metadata, message)
 
-    async def _connection(self, worker: int) -> _Asking:
-        async with self._locks.setdefault(worker, asyncio.Lock()):
-            connection = self._connections.get(worker)
+    async def _connection(self, process: str) -> _Asking:
+        async with self._locks.setdefault(process, asyncio.Lock()):
+            connection = self._connections.get(process)
             if connection is None or not connection.open:
                 loop = asyncio.get_running_loop()
                 async with asyncio.timeout(CONNECT_LIMIT):
-                    _, connection = await loop.create_unix_connection(_Asking, self._path(worker))
-                self._connections[worker] = connection
+                    _, connection = await loop.create_unix_connection(_Asking, self._path(process))
+                self._connections[process] = connection
             return connection
 
     def close(self) -> None:

@@ -26,9 +26,9 @@ class AiFilters:
         endpoints: Iterable[Endpoint],
         clock: Clock,
         new_token: Callable[[], str],
-        worker: int = 0,
+        process: str = "0",
     ) -> None:
-        """`new_token` gives unguessable, URL-safe texts."""
+        """`new_token` gives unguessable, URL-safe texts; `process` is the name by which others ask this process."""
         known = tuple(endpoints)
 
         def build(config: FilterConfig, config_hash: str) -> snapshot.Snapshot:
@@ -37,7 +37,7 @@ class AiFilters:
         self.store = SnapshotStore(build)
         self.aggregate = Aggregate()
         self._clock = clock
-        self._live = LiveRequests(worker, new_token)
+        self._live = LiveRequests(process, new_token)
 
     def load(self, document: bytes) -> str:
         """Makes the configuration the newest; returns its hash. Raises filters.runtime.errors.ConfigError (a

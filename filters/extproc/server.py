@@ -1,13 +1,15 @@
 """The listening unix socket, and the connections on it.
 
 A new process may take the path over from an old one that is still draining: the socket is made under another name and
-renamed into place, and a server takes away only its own.
+renamed into place, and a server takes away only its own. Until the last request that an old one holds is over, it goes
+on listening where nobody took its place: that request's next attempt can come on a new connection.
 """
 
 import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Collection
 from typing import Final
 
 from filters.extproc.transport import Connection, Services
@@ -20,14 +22,15 @@ SOCKET_MODE: Final = 0o600
 class Server:
     """Serves gRPC on one unix socket."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, last_services: Services | None = None) -> None:
+        """`last_services` are served on connections that are opened while the server drains."""
         self._services = services
+        self._last_services = services if last_services is None else last_services
         self._connections: set[Connection] = set()
         self._listener: asyncio.AbstractServer | None = None
         self._path = ""
         self._inode = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._left = asyncio.Event()
         self._draining = False
 
     async def listen(self, path: str) -> None:
@@ -41,7 +44,7 @@ class Server:
     def connection(self) -> Connection:
         """A new connection that belongs to this server."""
         return Connection(
-            self._services,
+            self._last_services if self._draining else self._services,
             on_open=self._opened,
             on_lost=self._lost,
             call_later=asyncio.get_running_loop().call_later,
@@ -49,14 +52,10 @@ class Server:
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
-        self._idle.clear()
-        if self._draining:
-            connection.drain()
 
     def _lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if not self._connections:
-            self._idle.set()
+        self._left.set()
 
     @property
     def streams(self) -> int:
@@ -64,16 +63,23 @@ class Server:
         return sum(connection.streams for connection in self._connections)
 
     async def drain(self, limit: float) -> None:
-        """Takes the socket away, lets what is in flight end for up to `limit` seconds, and breaks off the rest."""
+        """Lets what is in flight end for up to `limit` seconds, then takes the socket away and breaks off the rest."""
         self._draining = True
-        self.stop_listening()
-        for connection in list(self._connections):
-            connection.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                await self._idle.wait()
+                await self._drained(list(self._connections))
+                self.stop_listening()
+                await self._drained(list(self._connections))
+        self.stop_listening()
         for connection in list(self._connections):
             connection.abort()
+
+    async def _drained(self, connections: Collection[Connection]) -> None:
+        for connection in connections:
+            connection.drain()
+        while not self._connections.isdisjoint(connections):
+            self._left.clear()
+            await self._left.wait()
 
     def stop_listening(self) -> None:
         """New clients are refused; the path goes away unless a successor holds it."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from filters.contract import jsonlib
+from filters.contract.config import LEVEL_HEADER
 from filters.extproc import codec, messages, transport
 from filters.extproc.exchange import CloseReason, Exchange, ExchangeFactory
 from filters.extproc.grpc import GrpcError, Status
@@ -19,9 +20,9 @@ HEALTH_CHECK_PATH: Final = "/grpc.health.v1.Health/Check"
 HEALTH_WATCH_PATH: Final = "/grpc.health.v1.Health/Watch"
 _SERVICE_NAMES: Final = ("", "envoy.service.ext_proc.v3.ExternalProcessor")
 
-Ask = Callable[[int, Mapping[str, str], bytes], Awaitable[Sequence[bytes]]]
-"""(worker, initial metadata, ProcessingRequest) → ProcessingResponses of the exchange that the worker holds.
-Raises OSError when there is no such worker, or it did not answer."""
+Ask = Callable[[str, Mapping[str, str], bytes], Awaitable[Sequence[bytes]]]
+"""(process, initial metadata, ProcessingRequest) → ProcessingResponses of the exchange that the process holds.
+Raises OSError when there is no such process, or it did not answer."""
 
 
 def _neutral(status: int, type_: str, code: str, message: str) -> bytes:
@@ -45,7 +46,7 @@ class ExternalProcessor:
     """Opens one exchange per stream."""
 
     def __init__(self, factory: ExchangeFactory, ask: Ask | None = None) -> None:
-        """`ask` is None when this process is the only worker."""
+        """`ask` is None when there is no other process."""
         self.factory = factory
         self.ask = ask
         self.tasks: set[asyncio.Task[None]] = set()
@@ -53,8 +54,15 @@ class ExternalProcessor:
     def __call__(self, stream: transport.Stream, metadata: Mapping[str, str]) -> "_Process":
         return _Process(self, stream, metadata, self.factory(metadata))
 
+    def attempts_only(self, stream: transport.Stream, metadata: Mapping[str, str]) -> "_Process":
+        """Serves attempts, which belong to requests that began before, and sends new requests away: Envoy tries them
+        again, and finds our successor."""
+        if metadata.get(LEVEL_HEADER) != "upstream":
+            raise GrpcError(Status.UNAVAILABLE, "this process is ending")
+        return self(stream, metadata)
+
     def answer(self, metadata: Mapping[str, str], data: bytes) -> list[bytes]:
-        """The other end of `ask`: serves one message of a stream that landed in another worker.
+        """The other end of `ask`: serves one message of a stream that landed in another process.
 
         Raises CodecError for bytes that are no message, and whatever the exchange raises.
         """
@@ -96,7 +104,7 @@ class _Process:
 
     def _reply(self, reply: Reply, data: bytes) -> None:
         if type(reply) is Forward:
-            self._forward(reply.worker, data)
+            self._forward(reply.process, data)
             return
         if type(reply) is HeadersReply and reply.response_body == "STREAMED":
             self._streaming = True
@@ -112,14 +120,14 @@ class _Process:
             self._stream.send(_FAILED)
             self._stream.finish(reason="error")
 
-    def _forward(self, worker: int, data: bytes) -> None:
+    def _forward(self, process: str, data: bytes) -> None:
         ask = self._processor.ask
         if ask is None:
             self._stream.send(_OWNER_GONE)
             self._stream.finish(reason="error")
             return
         self._stream.pause()
-        self._task = asyncio.get_running_loop().create_task(self._await_owner(ask(worker, self._metadata, data)))
+        self._task = asyncio.get_running_loop().create_task(self._await_owner(ask(process, self._metadata, data)))
         self._processor.tasks.add(self._task)
         self._task.add_done_callback(self._processor.tasks.discard)
 
@@ -209,3 +217,8 @@ class _HealthCall:
 def services(processor: ExternalProcessor, health: Health) -> transport.Services:
     """What the server serves, by path."""
     return {PROCESS_PATH: processor, HEALTH_CHECK_PATH: health.check, HEALTH_WATCH_PATH: health.watch}
+
+
+def last_services(processor: ExternalProcessor, health: Health) -> transport.Services:
+    """What a server that drains serves on new connections."""
+    return {**services(processor, health), PROCESS_PATH: processor.attempts_only}

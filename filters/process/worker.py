@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import glob
 import logging
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,9 +60,23 @@ def worker_socket(base: str, worker: int) -> str:
     return f"{base}.{worker}"
 
 
-def peer_socket(base: str, worker: int) -> str:
-    """Where it answers the other workers."""
-    return f"{base}.{worker}.peer"
+def process_name(worker: int) -> str:
+    """Names this process: among the workers, and among those that were worker number `worker` before it."""
+    return f"{worker}.{os.getpid()}"
+
+
+def peer_socket(base: str, process: str) -> str:
+    """Where a process answers the other ones."""
+    return f"{base}.{process}.peer"
+
+
+def remove_stale_peers(base: str, worker: int) -> None:
+    """Takes away the peer sockets of predecessors that were killed."""
+    prefix = f"{Path(base).name}.{worker}."
+    for path in Path(base).parent.glob(f"{glob.escape(prefix)}*.peer"):
+        pid = path.name.removeprefix(prefix).removesuffix(".peer")
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            path.unlink(missing_ok=True)
 
 
 def admin_socket(base: str, worker: int) -> str:
@@ -93,12 +109,13 @@ class _Worker:
     def __init__(self, options: Options, program: Program) -> None:
         self._options = options
         self._program = program
-        self._peers = peers.Peers(lambda worker: peer_socket(options.socket, worker))
+        self._peers = peers.Peers(lambda process: peer_socket(options.socket, process))
         self._health = service.Health()
-        several = options.workers > 1
-        self._processor = service.ExternalProcessor(program.exchange, self._peers.ask if several else None)
-        self._server = server.Server(service.services(self._processor, self._health))
-        self._peer_server = peers.PeerServer(self._processor.answer) if several else None
+        self._processor = service.ExternalProcessor(program.exchange, self._peers.ask)
+        self._server = server.Server(
+            service.services(self._processor, self._health), service.last_services(self._processor, self._health)
+        )
+        self._peer_server = peers.PeerServer(self._processor.answer)
         self._admin = Admin(healthy=lambda: self._health.serving, metrics=self._metrics)
         self.loaded = ""
 
@@ -128,8 +145,8 @@ class _Worker:
 
     async def listen(self) -> None:
         options = self._options
-        if self._peer_server is not None:
-            await self._peer_server.listen(peer_socket(options.socket, options.worker))
+        await self._listen_to_peers()
+        if options.workers > 1:
             await self._admin.listen_unix(admin_socket(options.socket, options.worker))
         elif options.admin_port is not None:
             port = await self._admin.listen(options.admin_host, options.admin_port)
@@ -138,11 +155,21 @@ class _Worker:
         await self._server.listen(path)
         logger.info("serving ext_proc on %s", path)
 
+    async def _listen_to_peers(self) -> None:
+        base, worker = self._options.socket, self._options.worker
+        remove_stale_peers(base, worker)
+        try:
+            await self._peer_server.listen(peer_socket(base, process_name(worker)))
+        except OSError as exc:
+            if self._options.workers > 1:
+                raise
+            # A path that is just short enough for one socket. What is missed is the hand-over to a successor.
+            logger.warning("no socket for other filter processes: %s", exc)
+
     async def close(self, drain_seconds: float) -> None:
         self._health.serving = False
         await self._server.drain(drain_seconds)
-        if self._peer_server is not None:
-            self._peer_server.close()
+        self._peer_server.close()
         self._peers.close()
         self._admin.close()
 

@@ -61,6 +61,8 @@ class Upstream:
     answer: bytes
     port: int = 0
     failures: int = 0
+    held: threading.Event | None = None
+    """no answer before this is set"""
     seen: list[Seen] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,6 +86,8 @@ def upstream(answer: bytes, failures: int = 0) -> Iterator[Upstream]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             status = provider.take(Seen(self.path, headers, body))
+            if provider.held is not None:
+                provider.held.wait(10)
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(provider.answer)))
@@ -320,6 +324,22 @@ def test_rule_5_a_filter_process_that_ends_is_replaced_and_no_new_request_is_los
     assert [world.ask("single").status_code for _ in range(20)] == [200] * 20
     assert world.ask("attempt").status_code == 200
     assert world.gateway.child("filters.main") != old
+
+
+def test_rule_5_a_request_that_a_draining_process_holds_gets_its_next_attempt(world: World) -> None:
+    world.one.failures = 1
+    world.one.held = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            answer = pool.submit(world.ask, "attempt")
+            wait_until(lambda: len(world.one.seen) == 1, lambda: "no attempt has begun")
+            os.kill(world.gateway.child("filters.main"), signal.SIGTERM)
+            wait_until(lambda: not _healthy(world), lambda: "the filter process does not drain")
+        finally:
+            world.one.held.set()
+            world.one.held = None
+        assert answer.result(20).status_code == 200
+    assert [seen.path for seen in world.two.seen] == ["/v1/messages"]
 
 
 # ── 7 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -128,10 +128,11 @@ async def test_a_request_that_lands_in_another_worker_is_answered_by_its_owner()
         for number in (0, 1):
             async with gateway([f"{filter_.socket}.{number}"]) as (port, _):
                 for owner in (0, 1):
-                    reply = await post(port, b"{}", {"x-echo": f"owner-{owner}"})
+                    name = f"{owner}.{filter_.worker(owner)}"
+                    reply = await post(port, b"{}", {"x-echo": f"owner-{name}"})
                     assert reply.headers["x-answered-by"] == str(owner)
                     assert reply.headers["x-served-by"] == str(number)
-                assert (await post(port, b"{}", {"x-echo": "owner-7"})).status == 503
+                assert (await post(port, b"{}", {"x-echo": "owner-7.7"})).status == 503
 
 
 async def test_a_worker_killed_under_load_comes_back_and_no_request_hangs() -> None:

@@ -3,7 +3,7 @@
 Headers of the request steer it: `x-echo` is one of `pass` (default), `body` (bodies are sent back as replacement),
 `raise` (the exchange fails in the request headers), `raise-body`, `stream` (asks for streamed response bodies),
 `raise-stream` (and fails in the first of them), `immediate` (answers itself), `silent` (never replies),
-`owner-<i>` (forwards the message to worker i, whose answer sets `x-answered-by`).
+`owner-<name>` (forwards the message to the process of that name, whose answer sets `x-answered-by`).
 Run as a program it is a filter process: `python -m tests.support.echo --socket PATH ...`.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from filters import main
 from filters.extproc import messages as m
 from filters.extproc.exchange import CloseReason, Exchange, ExchangeFactory
-from filters.process.worker import Options, Program
+from filters.process.worker import Options, Program, process_name
 
 
 class Echo(Exchange):
@@ -56,9 +56,9 @@ class Echo(Exchange):
                 return [m.ImmediateReply(status=418, body=b"short and stout")]
             case ["silent"]:
                 return []
-            case ["owner", number]:
-                if int(number) != self._worker:
-                    return [m.Forward(int(number))]
+            case ["owner", name]:
+                if name != process_name(self._worker):
+                    return [m.Forward(name)]
                 return [m.HeadersReply(phase="request", set=(("x-answered-by", str(self._worker)),))]
             case _:
                 return [m.CONTINUE_REQUEST_HEADERS]

@@ -108,7 +108,7 @@ class Gateway:
     """The filters with scripts in place of providers: one per schema that the test names."""
 
     def __init__(
-        self, document: FilterConfig | None = None, *, scripts: Mapping[str, Script] | None = None, worker: int = 0
+        self, document: FilterConfig | None = None, *, scripts: Mapping[str, Script] | None = None, process: str = "0"
     ) -> None:
         self.script = Script()
         self.scripts = scripts or {"OpenAI": self.script}
@@ -122,7 +122,7 @@ class Gateway:
             endpoints=(ENDPOINT,),
             clock=self.time.clock(),
             new_token=lambda: f"t{next(numbers)}",
-            worker=worker,
+            process=process,
         )
         if document is not None:
             self.filters.load(config.encode(document))

@@ -202,12 +202,13 @@ def test_the_cluster_s_name_counts_when_the_host_has_none_or_a_picker_chose_it()
 def test_an_attempt_of_another_worker_is_forwarded_to_it() -> None:
     gateway, _ = gateway_of(OPENAI)
     exchange = gateway.open(UPSTREAM_METADATA)
-    assert one(exchange.on_message(attempt_message("3-abc", OPENAI.name, headers()))) == Forward(3)
+    for process in ("3", "3.77", "0.1"):
+        assert one(exchange.on_message(attempt_message(f"{process}-abc", OPENAI.name, headers()))) == Forward(process)
 
 
 def test_an_attempt_of_no_request_is_refused() -> None:
     gateway, _ = gateway_of(OPENAI)
-    for unknown in ("0-gone", "", "x-y", "-", "99999-a"):
+    for unknown in ("0-gone", "", "x-y", "-", "99999-a", "1.-a", "../1-a", "1.2.3-a", "1.12345678901-a"):
         reply = one(gateway.open(UPSTREAM_METADATA).on_message(attempt_message(unknown, OPENAI.name, headers())))
         assert isinstance(reply, ImmediateReply)
         assert _code(reply) == (500, "unknown_exchange")

@@ -186,7 +186,7 @@ def test_passing_through_answers_in_kind_and_changes_nothing(message: messages.M
 
 def test_a_forward_is_not_for_envoy() -> None:
     with pytest.raises(CodecError):
-        codec.encode(messages.Forward(1))
+        codec.encode(messages.Forward("1.2"))
 
 
 def test_health_messages() -> None:

@@ -27,7 +27,7 @@ async def test_questions_are_answered_whatever_their_size_and_order(path: str) -
     await server.listen(path)
     asking = Peers(lambda _: path)
     messages = [bytes([number]) * size for number, size in enumerate((0, 1, 70_000, 5_000_000))]
-    replies = await asyncio.gather(*(asking.ask(1, {"who": "me"}, message) for message in messages))
+    replies = await asyncio.gather(*(asking.ask("1", {"who": "me"}, message) for message in messages))
     assert replies == [[b"me", message[::-1]] for message in messages]
     asking.close()
     server.close()
@@ -40,8 +40,8 @@ async def test_a_question_that_fails_harms_no_other(path: str) -> None:
     await server.listen(path)
     asking = Peers(lambda _: path)
     with pytest.raises(OSError, match="failed to answer"):
-        await asking.ask(0, {"who": "me"}, b"fail")
-    assert await asking.ask(0, {"who": "me"}, b"ab") == [b"me", b"ba"]
+        await asking.ask("0", {"who": "me"}, b"fail")
+    assert await asking.ask("0", {"who": "me"}, b"ab") == [b"me", b"ba"]
     asking.close()
     server.close()
 
@@ -49,11 +49,11 @@ async def test_a_question_that_fails_harms_no_other(path: str) -> None:
 async def test_a_worker_that_is_gone_is_an_os_error_and_its_successor_is_found(path: str) -> None:
     asking = Peers(lambda _: path)
     with pytest.raises(OSError):
-        await asking.ask(0, {"who": "me"}, b"x")
+        await asking.ask("0", {"who": "me"}, b"x")
     for _ in range(2):
         server = PeerServer(answer)
         await server.listen(path)
-        assert await asking.ask(0, {"who": "me"}, b"x") == [b"me", b"x"]
+        assert await asking.ask("0", {"who": "me"}, b"x") == [b"me", b"x"]
         server.close()
         asking.close()
 
@@ -70,7 +70,7 @@ async def test_a_connection_that_breaks_ends_its_questions(path: str) -> None:
     listener = await asyncio.start_unix_server(accept, path)
     asking = Peers(lambda _: path)
     with pytest.raises(ConnectionResetError):
-        await asking.ask(0, {"who": "me"}, b"x")
+        await asking.ask("0", {"who": "me"}, b"x")
     await done.wait()
     listener.close()
 
@@ -103,7 +103,7 @@ async def test_a_worker_that_does_not_answer_is_given_up(path: str, monkeypatch:
     listener = await asyncio.start_unix_server(accept, path)
     asking = Peers(lambda _: path)
     with pytest.raises(TimeoutError):
-        await asking.ask(0, {"who": "me"}, b"x")
+        await asking.ask("0", {"who": "me"}, b"x")
     asking.close()
     await done.wait()
     listener.close()

@@ -14,9 +14,9 @@ from filters.extproc.attempt_exchange import BACKEND_ATTRIBUTES
 from filters.extproc.listener_exchange import EXCHANGE_KEY
 from filters.extproc.peers import Peers, PeerServer
 from filters.extproc.program import AiFilters
-from filters.extproc.service import PROCESS_PATH, Ask, ExternalProcessor, Health, services
+from filters.extproc.service import PROCESS_PATH, Ask, ExternalProcessor, Health, last_services, services
 from filters.main import _program
-from filters.process.worker import Options
+from filters.process.worker import Options, process_name
 from tests.support.ext_proc import header_map, parse, request_body, request_headers, response_body, response_headers
 from tests.support.http2_client import Pair
 
@@ -52,8 +52,8 @@ HEADERS = {":path": "/v1/chat/completions", ":method": "POST", ":authority": "h"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 
 
-def program(worker: int) -> AiFilters:
-    made = _program(Options(socket="none", worker=worker, workers=2))
+def program(worker: int, process: str = "") -> AiFilters:
+    made = _program(Options(socket="none", worker=worker, workers=2), process)
     assert isinstance(made, AiFilters)
     made.load(DOCUMENT)
     return made
@@ -90,11 +90,11 @@ def listener_stream(pair: Pair) -> tuple[int, str]:
 
 
 async def test_an_attempt_that_lands_in_the_other_worker_is_served_by_the_owner(tmp_path: Path) -> None:
-    asking = Peers(lambda worker: str(tmp_path / str(worker)))
+    asking = Peers(lambda process: str(tmp_path / process))
     owner = ExternalProcessor(program(0).exchange, asking.ask)
     other = ExternalProcessor(program(1).exchange, asking.ask)
     peer_server = PeerServer(owner.answer)
-    await peer_server.listen(str(tmp_path / "0"))
+    await peer_server.listen(str(tmp_path / process_name(0)))
     listener, upstream = Pair(services(owner, Health())), Pair(services(other, Health()))
 
     request, exchange = listener_stream(listener)
@@ -164,3 +164,37 @@ async def test_a_stream_that_ends_while_its_owner_is_asked_is_let_go() -> None:
     await asyncio.gather(*processor.tasks, return_exceptions=True)
     assert not processor.tasks
     assert pair.server.streams == 0
+
+
+async def test_an_attempt_that_lands_in_the_successor_is_served_by_the_draining_process(tmp_path: Path) -> None:
+    asking = Peers(lambda process: str(tmp_path / process))
+    old, successor = (
+        ExternalProcessor(program(0, f"0.{pid}").exchange, asking.ask) for pid in (1, 2)
+    )  # same worker number
+    peer_server = PeerServer(old.answer)
+    await peer_server.listen(str(tmp_path / "0.1"))
+    listener, upstream = Pair(services(old, Health())), Pair(services(successor, Health()))
+    _, exchange = listener_stream(listener)
+    attempt = upstream.request(PROCESS_PATH, *metadata("upstream"))
+    upstream.send(attempt, attempt_message(exchange, BACKENDS[0].name))
+    upstream.pump()
+    await asyncio.gather(*successor.tasks)
+    upstream.pump()
+    common = parse(upstream.answers[attempt].messages[0]).request_headers.response
+    assert common.status == ext_proc.CommonResponseResponseStatus.CONTINUE_AND_REPLACE
+    asking.close()
+    peer_server.close()
+
+
+async def test_a_draining_process_serves_attempts_and_sends_new_requests_away() -> None:
+    processor = ExternalProcessor(program(0).exchange)
+    listener, late = Pair(services(processor, Health())), Pair(last_services(processor, Health()))
+    _, exchange = listener_stream(listener)
+    attempt = late.request(PROCESS_PATH, *metadata("upstream"))
+    late.send(attempt, attempt_message(exchange, BACKENDS[0].name))
+    new = late.request(PROCESS_PATH, *metadata("listener"))
+    late.pump()
+    common = parse(late.answers[attempt].messages[0]).request_headers.response
+    assert common.status == ext_proc.CommonResponseResponseStatus.CONTINUE_AND_REPLACE
+    assert late.answers[new].headers["grpc-status"] == "14"
+    assert late.answers[new].closed
