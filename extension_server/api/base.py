@@ -282,6 +282,7 @@ class OwnerReference(Model):
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _ALPHANUMERIC: Final = "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+_STANDALONE_ONLY: Final = "substitution.aigw.run/"
 _MAX_ANNOTATIONS: Final = 256 * 1024
 
 
@@ -324,7 +325,9 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
 
 def _annotations(annotations: dict[str, str]) -> dict[str, str]:
     for key in annotations:
-        _check_key(key.lower())
+        # Files for `aigw run` fill Secrets by `…/env/<key>`, which no API server would take.
+        if not key.startswith(_STANDALONE_ONLY):
+            _check_key(key.lower())
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
         raise PydanticCustomError(
             "annotations", "Too long: may not be more than {limit} bytes", {"limit": _MAX_ANNOTATIONS}
