@@ -1,0 +1,126 @@
+"""What the hooks decide beyond the patches."""
+
+import pytest
+
+from extension_server.compile.result import ObjectRef
+from extension_server.compile.routes import FAIL_CLOSED_STATUS
+from extension_server.hooks import messages
+from extension_server.hooks.messages import METHODS, Method
+from extension_server.hooks.service import HookService
+from extension_server.hooks.source import CompiledResults
+from extension_server.xds import pool
+from tests.support.hooks import GATEWAY, Observed, answered, decoded, scenario, statuses
+
+AI_ROUTE = "httproute/default/llm/rule/0/match/0/*"
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if each != "PostTranslateModify"])
+def test_resources_of_the_other_hooks_come_back_untouched(method: Method) -> None:
+    service = HookService(CompiledResults())
+    request = messages.request(method)(resource=b"whatever it is")
+    assert answered(service, method, request.SerializeToString()).resource == b"whatever it is"
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if each != "PostTranslateModify"])
+def test_a_request_without_resource_gets_an_answer_without(method: Method) -> None:
+    """Which keeps the original; an empty resource would replace it."""
+    assert HookService(CompiledResults()).answer(method, b"") == b""
+
+
+def test_a_filter_of_the_users_after_ours_closes_rules_that_would_show_it_credentials() -> None:
+    recorded = scenario("extproc")
+    sink = Observed()
+    answer = answered(HookService(recorded.results(), sink), "PostTranslateModify", recorded.translation)
+    assert statuses(answer)[AI_ROUTE] == FAIL_CLOSED_STATUS
+    (observation,) = sink.all
+    assert observation.user_filters == {"default/gw/http"}
+    assert sink.reasons == {"UserFilterAfterOurs"}
+
+
+def test_rules_compiled_with_that_knowledge_are_served() -> None:
+    recorded = scenario("extproc")
+    sink = Observed()
+    results = recorded.results(user_filters=("default/gw/http",))
+    answer = answered(HookService(results, sink), "PostTranslateModify", recorded.translation)
+    assert statuses(answer)[AI_ROUTE] == 0
+    assert sink.all[0].user_filters == {"default/gw/http"}
+
+
+def test_shared_clusters_close_rules_of_plan_attempt_alone() -> None:
+    recorded = scenario("merge-backends", "1.9.1")
+    sink = Observed()
+    answer = answered(HookService(recorded.results(), sink), "PostTranslateModify", recorded.translation)
+    assert statuses(answer) == {
+        "httproute/default/llm/rule/0/match/0/*": 0,
+        "httproute/default/llm/rule/1/match/0/*": FAIL_CLOSED_STATUS,
+        "httproute/default/llm2/rule/0/match/0/*": 0,
+        "httproute/default/llm/rule/2/match/0/*": 404,
+        "httproute/default/llm2/rule/1/match/0/*": 404,
+    }
+    (finding,) = sink.all[0].findings
+    assert (finding.reason, finding.field) == ("SharedCluster", "spec.rules[1].backendRefs")
+
+
+def test_endpoints_that_nobody_tells_apart_are_reported() -> None:
+    """Envoy Gateway is not configured to call the Endpoints hook."""
+    recorded = scenario("two-ip-eds")
+    sink = Observed()
+    service = HookService(recorded.results(), sink)
+    answered(service, "PostTranslateModify", recorded.translation)
+    assert sink.reasons == {"EndpointsHookMissing"}
+    sink.all.clear()
+    answered(service, "PostEndpointsModify", recorded.endpoints[0])
+    answered(service, "PostTranslateModify", recorded.translation)
+    assert sink.reasons == set()
+
+
+def test_an_observation_names_the_configuration_that_envoy_will_ask_for() -> None:
+    recorded = scenario("two-fqdn-weights")
+    sink = Observed()
+    answered(HookService(recorded.results(), sink), "PostTranslateModify", recorded.translation)
+    (observation,) = sink.all
+    assert (observation.gateway, observation.config_hash) == (GATEWAY, recorded.compiled().config_hash)
+    assert not observation.findings
+
+
+def test_a_gateway_that_is_not_known_yet_is_observed_without_a_hash() -> None:
+    sink = Observed()
+    answered(HookService(CompiledResults(), sink), "PostTranslateModify", scenario("two-fqdn-weights").translation)
+    (observation,) = sink.all
+    assert (observation.gateway, observation.config_hash) == (GATEWAY, "")
+
+
+def test_a_removed_result_is_not_used_any_more() -> None:
+    recorded = scenario("two-fqdn-weights")
+    results = recorded.results()
+    unknown = HookService(CompiledResults()).answer("PostTranslateModify", recorded.translation)
+    results.remove(GATEWAY)
+    results.remove(ObjectRef("Gateway", "default", "never-there"))
+    assert HookService(results).answer("PostTranslateModify", recorded.translation) == unknown
+    assert results.for_gateway("default", "gw") is None
+
+
+def test_a_listener_that_serves_several_gateways_stays_unmediated() -> None:
+    """mergeGateways: the filter beside this Envoy has one Gateway's configuration."""
+    recorded = scenario("two-fqdn-weights")
+    request = messages.request("PostTranslateModify").FromString(recorded.translation)
+    (configuration,) = decoded("routes", request)
+    other = configuration.virtual_hosts.add()
+    other.CopyFrom(configuration.virtual_hosts[0])
+    section = pool.struct({"resources": [{"kind": "Gateway", "namespace": "default", "name": "other"}]})
+    other.metadata.filter_metadata["envoy-gateway"].CopyFrom(section)
+    request.routes[0] = configuration.SerializeToString()
+    sink = Observed()
+    answer = answered(HookService(recorded.results(), sink), "PostTranslateModify", request.SerializeToString())
+    assert [*answer.routes] == [*request.routes]
+    assert b"aigw/strip-internal-headers" in b"".join(answer.listeners)
+    assert {str(each.gateway) for each in sink.all} == {"Gateway default/gw", "Gateway default/other"}
+    assert sink.reasons == {"MergedGateways"}
+
+
+def test_findings_are_logged_when_they_are_new(caplog: pytest.LogCaptureFixture) -> None:
+    recorded = scenario("extproc")
+    service = HookService(recorded.results())
+    for _ in range(3):
+        answered(service, "PostTranslateModify", recorded.translation)
+    assert len(caplog.records) == 1
