@@ -9,13 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_INHERITED: Final = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
+_INHERITED_FAMILIES: Final = ("LC_", "PYTHON")
+"""Variables that a child is given. API keys are others: children get configuration by files, and what a process has in
+its environment, an access-log format or a crash report can print."""
 LINE_LIMIT: Final = 1024 * 1024
 """Longest line of a child that is passed on whole; access-log lines are 1 KB."""
 
 
-async def start(
-    command: Sequence[str], *, stdin: int, environment: Mapping[str, str] | None = None
-) -> asyncio.subprocess.Process:
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of our environment that children get."""
+    return {
+        name: value for name, value in environment.items() if name in _INHERITED or name.startswith(_INHERITED_FAMILIES)
+    }
+
+
+async def start(command: Sequence[str], *, stdin: int) -> asyncio.subprocess.Process:
     """Starts `command` in a session of its own (Ctrl-C in a terminal reaches us alone), output piped.
 
     Must be called on the main thread: the kernel watches the thread that forked. Raises OSError.
@@ -25,7 +34,7 @@ async def start(
         stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environment,
+        env=inherited(os.environ),
         start_new_session=True,
         preexec_fn=_die_with(os.getpid()),
         limit=LINE_LIMIT,

@@ -392,7 +392,8 @@ async def test_secrets_are_in_no_log_file_argument_or_dump(tmp_path: Path) -> No
             files.api_key("two", secrets[1], "AnthropicAPIKey"),
             bedrock,
         )
-        with running(tmp_path / "run", text, "--debug") as gateway:
+        more = {"OPENAI_API_KEY": secrets[0], "AWS_SECRET_ACCESS_KEY": secrets[2]}
+        with running(tmp_path / "run", text, "--debug", more=more) as gateway:
             # The file itself holds them, as its owner wrote it.
             (gateway.directory / "gateway.yaml").unlink()
             for model in ("m", "plain", "aws", "nothing"):
@@ -407,7 +408,9 @@ async def test_secrets_are_in_no_log_file_argument_or_dump(tmp_path: Path) -> No
                 }
             async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
                 metrics = (await client.get(f"http://127.0.0.1:{gateway.admin_port}/metrics")).text
-            arguments = " ".join(gateway.children().values())
+            children = gateway.children()
+            arguments = " ".join(children.values())
+            seen |= {f"environment of {pid}": Path(f"/proc/{pid}/environ").read_text() for pid in children}
             for path in gateway.state.rglob("*"):
                 if path.is_file():
                     seen[str(path)] = path.read_text(errors="replace")
