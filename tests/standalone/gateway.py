@@ -49,6 +49,10 @@ class Gateway:
         """Process id → command line of everything below."""
         return _descendants(self.process.pid)
 
+    def environments(self) -> dict[str, str]:
+        """What every process below has in its environment, by a name for it."""
+        return {f"environment of {pid}": Path(f"/proc/{pid}/environ").read_text() for pid in self.children()}
+
     def child(self, part: str) -> int:
         """The one process below whose command line has `part` in it."""
         (found,) = [pid for pid, command in self.children().items() if part in command]
