@@ -49,9 +49,6 @@ PreciseHostname = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN)]
 HeaderName = Annotated[str, Field(min_length=1, max_length=256, pattern=HEADER_NAME_PATTERN)]
 NonEmpty = Annotated[str, Field(min_length=1)]
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN)] | int
-"""In a CRD: int-or-string."""
-BufferSize = Annotated[str, Field(pattern=QUANTITY_PATTERN), Field(pattern=BINARY_SI_PATTERN)] | int
 HttpStatus = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -94,6 +91,9 @@ Int64 = Annotated[int, Format("int64"), Field(ge=-(2**63), le=2**63 - 1)]
 Port = Annotated[Int32, Field(ge=1, le=65535)]
 Count = Annotated[Int32, Field(ge=0)]
 Percent = Annotated[Int32, Field(ge=0, le=100)]
+Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN)] | Int64
+"""In a CRD: int-or-string."""
+BufferSize = Annotated[str, Field(pattern=QUANTITY_PATTERN), Field(pattern=BINARY_SI_PATTERN)] | Int64
 WholeNumber = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 _DATE_TIME: Final = re.compile(
@@ -480,7 +480,7 @@ def _problems(errors: list[ErrorDetails]) -> tuple[Problem, ...]:
         error
         for error in errors
         if not (error["type"] == "too_short" and _any_below(error["loc"], paths))
-        and not (error["loc"][-1:] == ("int",) and _any_below(error["loc"][:-1], paths, but=error["loc"]))
+        and not (error["loc"][-1:] == ("constrained-int",) and _any_below(error["loc"][:-1], paths, but=error["loc"]))
     )
     return tuple(dict.fromkeys(_problem(error) for error in real))
 

@@ -155,8 +155,12 @@ def changed(document: dict[str, Any], names: list[str], choices: random.Random) 
     return document
 
 
-SLACK: Final = "modelsCreatedAt"
-"""the API server takes a list where a text with a format belongs; we do not"""
+SLACK: Final = ("modelsCreatedAt", "issuer", "resource", "resourceDocumentation", "resourcePolicyUri", "binary")
+"""fields with a format: the API server takes a list there, where a text belongs; we do not"""
+
+
+def slack(errors: tuple[str, ...]) -> bool:
+    return bool(errors) and all(any(f".{name}: " in error for name in SLACK) for error in errors)
 
 
 def test_random_changes_of_objects_get_the_same_verdict(api: ApiServer) -> None:
@@ -174,7 +178,7 @@ def test_random_changes_of_objects_get_the_same_verdict(api: ApiServer) -> None:
         document = changed(base, names[base["kind"]], choices)
         theirs, ours = online(api, document), offline(document)
         verdicts[not theirs] += 1
-        if bool(theirs) != bool(ours) and not all(SLACK in error for error in ours or ("",)):
+        if bool(theirs) != bool(ours) and not slack(ours):
             differing.append(f"{document}: the API server says {theirs!r}, we say {ours}")
     assert differing == []
     assert min(verdicts.values()) > 100, "the changes are too wild, or too tame, to say anything"
