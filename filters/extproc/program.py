@@ -39,10 +39,19 @@ class AiFilters:
         self._clock = clock
         self._live = LiveRequests(process, new_token)
 
+    def prepare(self, document: bytes) -> Callable[[], str]:
+        """See `filters.process.worker.Program`. Raises filters.runtime.errors.ConfigError (a ValueError)."""
+        prepared = self.store.prepare(document)
+
+        def activate() -> str:
+            self.store.activate(prepared)
+            return prepared.hash
+
+        return activate
+
     def load(self, document: bytes) -> str:
-        """Makes the configuration the newest; returns its hash. Raises filters.runtime.errors.ConfigError (a
-        ValueError) with a sentence for people, and keeps what there was."""
-        return self.store.load(document)
+        """Makes the configuration the newest; returns its hash. Raises ConfigError, and keeps what there was."""
+        return self.prepare(document)()
 
     def exchange(self, metadata: Mapping[str, str]) -> Exchange:
         """`filters.extproc.exchange.ExchangeFactory`"""

@@ -2,6 +2,11 @@
 
     {"load": "/path/of/the/document"}   →   {"loaded": "<content hash>"}  or  {"error": "<one sentence>"}
 
+or in two steps, so that several processes take a configuration, or none of them:
+
+    {"prepare": "/path"}   →   {"prepared": "/path"}  or  {"error": …}
+    {"activate": "/path"}  →   {"loaded": …}  or  {"error": …}
+
 The process also writes one such line when it has started (with `{"ready": true}` when it has no configuration yet), and
 ends when stdin does, so that it does not outlive its parent.
 """
@@ -11,8 +16,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,24 +25,44 @@ from filters.contract import jsonlib
 LINE_LIMIT: Final = 64 * 1024
 
 
-class _Command(msgspec.Struct, forbid_unknown_fields=True):
-    load: str
+class Command(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One line of the parent: one of these paths."""
+
+    load: str = ""
+    prepare: str = ""
+    activate: str = ""
 
 
 class Loaded(msgspec.Struct, omit_defaults=True):
-    """One answer: `loaded` or `error`, or neither for a process without configuration."""
+    """One answer: `loaded`, `prepared` or `error`, or none of them for a process without configuration."""
 
     loaded: str = ""
+    prepared: str = ""
     error: str = ""
     ready: bool = False
 
 
-_command = jsonlib.decoder(_Command)
+_command = jsonlib.decoder(Command)
 read_answer = jsonlib.decoder(Loaded)
 """for the parent's side: a line → Loaded. Raises JsonError."""
 
-Load = Callable[[str], Awaitable[str]]
-"""path → content hash. Raises ValueError or OSError with a sentence that may be shown."""
+
+class Configurable(Protocol):
+    """Who takes configurations. Both raise ValueError or OSError with a sentence that may be shown."""
+
+    async def prepare(self, path: str) -> None:
+        """Reads the document and builds what it says; nothing changes yet. Forgets what was prepared before."""
+        ...
+
+    async def activate(self, path: str) -> str:
+        """Serves with what was prepared from `path`. Returns the content hash."""
+        ...
+
+
+async def load(configurable: Configurable, path: str) -> str:
+    """Both steps."""
+    await configurable.prepare(path)
+    return await configurable.activate(path)
 
 
 def say(answer: Loaded) -> None:
@@ -48,14 +72,20 @@ def say(answer: Loaded) -> None:
         sys.stdout.buffer.flush()
 
 
-async def load_and_say(load: Load, path: str) -> bool:
-    """Loads the document and tells the parent; False when it was refused."""
+async def _obey(configurable: Configurable, command: Command) -> Loaded:
     try:
-        say(Loaded(loaded=await load(path)))
+        match command:
+            case Command(load=path, prepare="", activate="") if path:
+                return Loaded(loaded=await load(configurable, path))
+            case Command(load="", prepare=path, activate="") if path:
+                await configurable.prepare(path)
+                return Loaded(prepared=path)
+            case Command(load="", prepare="", activate=path) if path:
+                return Loaded(loaded=await configurable.activate(path))
+            case _:
+                return Loaded(error="control: one of load, prepare, activate")
     except (ValueError, OSError) as exc:
-        say(Loaded(error=str(exc)))
-        return False
-    return True
+        return Loaded(error=str(exc))
 
 
 def is_steered() -> bool:
@@ -67,7 +97,7 @@ def is_steered() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def follow(load: Load) -> None:
+async def follow(configurable: Configurable) -> None:
     """Obeys stdin until it ends (or sends a line beyond LINE_LIMIT)."""
     reader = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
@@ -78,7 +108,7 @@ async def follow(load: Load) -> None:
         except jsonlib.JsonError as exc:
             say(Loaded(error=f"control: {exc}"))
             continue
-        await load_and_say(load, command.load)
+        say(await _obey(configurable, command))
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -36,10 +36,12 @@ class _Worker:
         self.number = number
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
-        self._answers: deque[asyncio.Future[control.Loaded]] = deque()
+        self._answers: deque[asyncio.Future[control.Loaded | None]] = deque()
+        self._catching_up: asyncio.Task[control.Loaded | None] | None = None
         self._stopping = False
         self.serving = False
         self.config: str | None = None
+        self._begun_with: str | None = None
 
     async def keep_alive(self, first: asyncio.Future[control.Loaded]) -> None:
         """Runs until `stop`. `first` is set to the first start's answer."""
@@ -55,6 +57,7 @@ class _Worker:
                 logger.warning("worker %d ended with code %d; starting it again", self.number, code)
 
     async def _live(self, first: asyncio.Future[control.Loaded]) -> int:
+        self._begun_with = self.config
         config = [] if self.config is None else ["--config", self.config]
         process = await asyncio.create_subprocess_exec(
             *self._command, *config, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -68,29 +71,41 @@ class _Worker:
         self.serving = False
         for waiting in self._answers:
             if not waiting.done():
-                waiting.set_result(control.Loaded(error=f"worker {self.number} ended"))
+                waiting.set_result(None)
         self._answers.clear()
         return await process.wait()
 
     def _heard(self, answer: control.Loaded, first: asyncio.Future[control.Loaded]) -> None:
-        self.serving = self.serving or not answer.error
         if self._answers:
             waiting = self._answers.popleft()
             if not waiting.done():
                 waiting.set_result(answer)
-        elif not first.done():
+            return
+        # The line that says how the start went.
+        self.serving = not answer.error
+        if not first.done():
             first.set_result(answer)
+        if self.serving and self.config is not None and self.config != self._begun_with:
+            # It changed while this process started.
+            self._catching_up = asyncio.create_task(self.tell(control.Command(load=self.config)))
 
-    async def load(self, path: str) -> control.Loaded:
-        """What the worker says about the document at `path`; a dead worker reads it when it starts."""
+    async def tell(self, command: control.Command) -> control.Loaded | None:
+        """The worker's answer. None when it does not run, or ended meanwhile: it reads `config` when it starts."""
         if self._process is None or self._process.stdin is None or not self.serving:
-            return control.Loaded(error=f"worker {self.number} is not running")
-        future: asyncio.Future[control.Loaded] = asyncio.get_running_loop().create_future()
+            return None
+        future: asyncio.Future[control.Loaded | None] = asyncio.get_running_loop().create_future()
         self._answers.append(future)
         with contextlib.suppress(OSError):
-            self._process.stdin.write(jsonlib.encode({"load": path}) + b"\n")
+            self._process.stdin.write(jsonlib.encode(command) + b"\n")
             await self._process.stdin.drain()
         return await future
+
+    async def activate(self, path: str) -> control.Loaded | None:
+        """Serves with what was prepared; a process that has started since then prepares it now."""
+        answer = await self.tell(control.Command(activate=path))
+        if answer is not None and answer.error:
+            return await self.tell(control.Command(load=path))
+        return answer
 
     def stop(self) -> None:
         self._stopping = True
@@ -129,17 +144,23 @@ class _Supervisor:
             await self._admin.listen(self._options.admin_host, self._options.admin_port)
         return ""
 
-    async def load(self, path: str) -> str:
-        """To all workers. Raises ValueError with the first refusal; those that took it keep it."""
-        answers = await asyncio.gather(*(worker.load(path) for worker in self._workers))
-        refusals = [answer.error for answer in answers if answer.error]
-        accepted = [answer.loaded for answer in answers if answer.loaded]
-        if accepted:
-            for worker in self._workers:
-                worker.config = path
-            self.loaded = accepted[0]
-        if refusals and (not accepted or "not running" not in refusals[0]):
-            raise ValueError(refusals[0])
+    # `filters.process.control.Configurable`: all workers, or none of them. One that does not run (it is being started
+    # again) gets the configuration when it starts.
+
+    async def prepare(self, path: str) -> None:
+        command = control.Command(prepare=path)
+        answers = [answer for worker in self._workers if (answer := await worker.tell(command)) is not None]
+        if not answers:
+            raise ValueError("no worker runs")
+        for answer in answers:
+            if answer.error:
+                raise ValueError(answer.error)
+
+    async def activate(self, path: str) -> str:
+        for worker in self._workers:
+            worker.config = path
+        answers = await asyncio.gather(*(worker.activate(path) for worker in self._workers))
+        self.loaded = next((answer.loaded for answer in answers if answer is not None and answer.loaded), self.loaded)
         return self.loaded
 
     async def _metrics(self) -> bytes:
@@ -166,6 +187,6 @@ async def run(options: Options, module: str, arguments: list[str]) -> int:
         await supervisor.close()
         return 2
     control.say(control.Loaded(loaded=supervisor.loaded, ready=not supervisor.loaded))
-    logger.info("stopping: %s", await stop.wait(supervisor.load))
+    logger.info("stopping: %s", await stop.wait(supervisor))
     await supervisor.close()
     return 0

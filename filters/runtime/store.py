@@ -33,21 +33,31 @@ class SnapshotStore:
         """The snapshot of that hash; for one that is unknown, the newest. None: nothing was ever loaded."""
         return self._by_hash.get(config_hash, self._newest)
 
-    def load(self, document: bytes) -> str:
-        """Builds the document and makes it the newest. Returns its hash.
+    def prepare(self, document: bytes) -> Snapshot:
+        """Builds the document; nothing is served with it yet. May run beside requests, in another thread.
 
-        Raises ConfigError, and everything stays as it was.
+        Raises ConfigError.
         """
         config_hash = config.content_hash(document)
-        known = self._by_hash.pop(config_hash, None)
-        if known is None:
-            try:
-                decoded = config.decode(document)
-            except ValueError as exc:
-                raise ConfigError(str(exc)) from exc
-            known = self._build(decoded, config_hash)
-        self._by_hash[config_hash] = known
-        self._newest = known
+        known = self._by_hash.get(config_hash)
+        if known is not None:
+            return known
+        try:
+            decoded = config.decode(document)
+        except ValueError as exc:
+            raise ConfigError(str(exc)) from exc
+        return self._build(decoded, config_hash)
+
+    def activate(self, snapshot: Snapshot) -> None:
+        """Makes it the newest."""
+        self._by_hash[snapshot.hash] = snapshot
+        self._by_hash.move_to_end(snapshot.hash)
+        self._newest = snapshot
         while len(self._by_hash) > self._kept:
             self._by_hash.popitem(last=False)
-        return config_hash
+
+    def load(self, document: bytes) -> str:
+        """`prepare` and `activate`. Returns the hash. Raises ConfigError, and everything stays as it was."""
+        snapshot = self.prepare(document)
+        self.activate(snapshot)
+        return snapshot.hash

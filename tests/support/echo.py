@@ -9,7 +9,7 @@ Run as a program it is a filter process: `python -m tests.support.echo --socket 
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from filters import main
 from filters.extproc import messages as m
@@ -75,15 +75,15 @@ def echo_factory(closed: list[CloseReason] | None = None) -> ExchangeFactory:
 
 
 class EchoProgram(Program):
-    """Takes any document that does not hold the word `bad`."""
+    """Takes any document that does not hold the word `bad`, or `refused by <i>` in worker i."""
 
     def __init__(self, options: Options) -> None:
         self._worker = options.worker
 
-    def load(self, document: bytes) -> str:
-        if b"bad" in document:
+    def prepare(self, document: bytes) -> Callable[[], str]:
+        if b"bad" in document or f"refused by {self._worker}".encode() in document:
             raise ValueError("the document is bad")
-        return hashlib.sha256(document).hexdigest()[:16]
+        return lambda: hashlib.sha256(document).hexdigest()[:16]
 
     def exchange(self, metadata: Mapping[str, str]) -> Exchange:
         return Echo(worker=self._worker)

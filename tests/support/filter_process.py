@@ -40,8 +40,11 @@ class FilterProcess:
         return control.read_answer(line)
 
     def load(self, path: Path | str) -> control.Loaded:
+        return self.tell(load=str(path))
+
+    def tell(self, **command: str) -> control.Loaded:
         assert self.process.stdin is not None
-        self.process.stdin.write(jsonlib.encode({"load": str(path)}) + b"\n")
+        self.process.stdin.write(jsonlib.encode(command) + b"\n")
         self.process.stdin.flush()
         return self.answer()
 

@@ -1,18 +1,24 @@
 """The filter process as its parent, its probes and its scrapers see it."""
 
+import asyncio
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from filters.contract import config
+from filters.process import control, worker
+from filters.process.worker import Options
+from tests.support.echo import EchoProgram
 from tests.support.envoy import free_port
 from tests.support.filter_process import LIMIT, ROOT, running_filter
 
@@ -96,13 +102,58 @@ def test_configurations_are_loaded_live_and_bad_ones_are_refused(workers: str, g
         assert get(port, "/nowhere")[0] == 404
 
 
+def test_a_configuration_is_taken_by_all_workers_or_by_none(good: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.json"
+    half.write_bytes(b"refused by 1")
+    with running_filter("--workers", "2", "--config", str(good)) as filter_:
+        assert filter_.load(half).error == "the document is bad"
+        assert filter_.load(good).loaded
+        assert {line.rpartition("configuration ")[2] for line in filter_.log().splitlines() if " loaded" in line} == {
+            f"{config.content_hash(good.read_bytes())} loaded"
+        }
+
+
+def test_a_configuration_can_be_taken_in_two_steps(good: Path, bad: Path) -> None:
+    with running_filter() as filter_:
+        assert filter_.tell(activate=str(good)).error == "this configuration is not prepared"
+        assert filter_.tell(prepare=str(good)).prepared == str(good)
+        assert filter_.tell(activate=str(bad)).error == "this configuration is not prepared"
+        assert filter_.tell(activate=str(good)).loaded == config.content_hash(good.read_bytes())
+        assert filter_.tell(prepare=str(bad)).error == "the document is bad"
+
+
+class Waiting(EchoProgram):
+    """Builds a configuration for as long as nothing else happens."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.go_on = threading.Event()
+
+    def prepare(self, document: bytes) -> Callable[[], str]:
+        assert self.go_on.wait(LIMIT)
+        return super().prepare(document)
+
+
+async def test_the_process_serves_while_a_configuration_is_built(good: Path) -> None:
+    options = Options(socket="none")
+    program = Waiting(options)
+    process = worker._Worker(options, program)
+    loading = asyncio.create_task(control.load(process, str(good)))
+    while not loading.done():
+        await asyncio.sleep(0)  # the loop turns
+        program.go_on.set()
+    assert await loading
+
+
 def test_unreadable_commands_are_answered() -> None:
     with running_filter() as filter_:
         assert filter_.process.stdin is not None
-        filter_.process.stdin.write(b'{"lode": "x"}\nnonsense\n')
+        lines = [b'{"lode": "x"}', b"nonsense", b'{"load": "x", "prepare": "x"}', b"{}"]
+        for line in lines:
+            filter_.process.stdin.write(line + b"\n")
         filter_.process.stdin.flush()
-        assert "control" in filter_.answer().error
-        assert "control" in filter_.answer().error
+        for _ in lines:
+            assert "control" in filter_.answer().error
 
 
 def test_stdin_that_is_no_pipe_is_an_error_unless_control_is_off(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Configurations become snapshots, or one sentence that says what is wrong; the old one stays."""
 
+import gc
+
 import msgspec
 import pytest
 
+from filters.auth.sigv4 import SigV4Signer
 from filters.contract import config
 from filters.contract.config import (
     AwsCredential,
@@ -15,7 +18,9 @@ from filters.contract.config import (
 from filters.contract.secret import Secret
 from filters.providers.base import Provider
 from filters.runtime import snapshot
+from filters.runtime.costs import CostTable
 from filters.runtime.errors import ConfigError
+from filters.runtime.matching import ListenerIndex
 from filters.runtime.store import SnapshotStore
 from tests.support.gateway import Gateway, backend, configuration
 
@@ -102,6 +107,33 @@ def test_loading_a_known_document_again_makes_it_the_newest_without_building_it(
     store.load(_document(1))
     assert store.load(_document(0)) == first
     assert store.newest is ready
+
+
+def test_snapshots_have_no_cycles_so_that_they_are_freed_without_the_collector() -> None:
+    aws = AwsCredential("us-east-1", "a", Secret("b"))
+    documents = [
+        config.encode(
+            configuration(backend(f"ns/b{number}", credential=aws), costs=(Cost("k", "CEL", "input_tokens"),))
+        )
+        for number in range(3)
+    ]
+    store = SnapshotStore(build, kept=1)
+    store.load(documents[0])
+    gc.collect()
+    gc.disable()
+    try:
+        before = _parts()
+        for document in documents[1:]:
+            store.load(document)
+        assert before > 0
+        assert _parts() == before
+    finally:
+        gc.enable()
+
+
+def _parts() -> int:
+    parts = (snapshot.Snapshot, snapshot.ReadyRule, snapshot.ReadyBackend, CostTable, ListenerIndex, SigV4Signer)
+    return sum(isinstance(found, parts) for found in gc.get_objects())
 
 
 def test_a_document_that_cannot_be_built_leaves_everything_as_it_was() -> None:
