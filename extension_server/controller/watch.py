@@ -60,13 +60,17 @@ class Watcher:
                     await self._list(self.resource)
                 attempt = 0 if await self._follow(self.resource) else attempt
             except ApiError as exc:
-                if exc.gone:
+                if exc.gone or exc.not_found:
                     self._since = ""
-                    continue
                 if exc.not_found:
                     self.resource = None
-                    self._since = ""
-                _log.warning("watching %s%s: %s", self._watched.plural, self._where(), exc)
+                _log.log(
+                    logging.INFO if exc.gone else logging.WARNING,
+                    "watching %s%s: %s",
+                    self._watched.plural,
+                    self._where(),
+                    exc,
+                )
             # Also after a watch that ended well: an API server that ends them at once is not to be stormed.
             await self._wait(attempt)
             attempt += 1
