@@ -4,16 +4,17 @@ An object that cannot be patched stays as it came, and the AI routes that lead t
 mediated". The order is listeners, clusters, routes: what failed before decides what is closed after.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import CompiledRule
 from extension_server.hooks import splicing
 from extension_server.hooks.elements import Element, name_of
-from extension_server.hooks.shells import Place, RouteTable, shell
+from extension_server.hooks.shells import RouteTable, shell
 from extension_server.xds import closing, edge, names, patches, pool, processor, service_clusters, user_filters
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation, Resources
@@ -30,18 +31,6 @@ class Failure:
     error: str
     rule: CompiledRule | None = None
     """the rule that fails closed; None: every rule behind a listener"""
-
-
-class _Route(NamedTuple):
-    """A route that concerns us. There are thousands of them."""
-
-    table: RouteTable
-    place: Place
-    raw: bytes
-    label: str
-    name: RuleName
-    rule: CompiledRule | None
-    """None: a generated last route"""
 
 
 def strip_client_headers(listeners: Iterable[Element], tables: Sequence[RouteTable]) -> tuple[Failure, ...]:
@@ -62,9 +51,7 @@ def strip_client_headers(listeners: Iterable[Element], tables: Sequence[RouteTab
 
 def close_generated(table: RouteTable) -> None:
     """Every generated route, whatever is known of it."""
-    for place, raw in [*table]:
-        if _MARKER in raw:
-            table.replace(place, _closed(raw))
+    table.rewrite(lambda raw: _closed(raw) if _MARKER in raw else raw)
 
 
 class Mediated:
@@ -74,8 +61,8 @@ class Mediated:
         self.mediation: Final = mediation
         self._tables: Final = tables
         self._listeners: Final = listeners
-        self._routes: Final = [route for table in tables for route in _routes_of(table, mediation)]
-        self._stubs: Final = {name: _stub(name, label) for name, label in _fallbacks(self._routes).items()}
+        found = ((table.name, _fallback(table, mediation)) for table in tables)
+        self._stubs: Final = {name: _stub(name, label) for name, label in found if label}
         """RouteConfigurations with a fallback, reduced to the name of one"""
         self.failures: list[Failure] = []
         self.exposed: list[tuple[str, str]] = []
@@ -106,8 +93,11 @@ class Mediated:
             name: splicing.fallback_addition(_copy(stub), self.mediation) for name, stub in self._stubs.items()
         }
         exposed = {name for name, _ in self.exposed}
-        for route in self._routes:
-            self._patch_route(route, additions, exposed)
+        for table in self._tables:
+            addition = additions.get(table.name, b"")
+            table.rewrite(
+                partial(self._route, configuration=table.name, addition=addition, exposed=table.name in exposed)
+            )
         return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 
     def _patch_listener(self, listener: Element) -> None:
@@ -140,54 +130,45 @@ class Mediated:
             self.unmarked.append(rule)
         return patched
 
-    def _patch_route(self, route: _Route, additions: dict[str, bytes], exposed: Collection[str]) -> None:
-        configuration, rule = route.table.name, route.rule
+    def _route(self, raw: bytes, configuration: str, addition: bytes, exposed: bool) -> bytes:
+        """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
+        label = _label(raw)
+        found = self.mediation.of_route(label)
+        if found is None:
+            return raw
+        name, rule = found
         try:
             if rule is None:
-                patched = splicing.fallback_route(route.raw, additions[configuration], configuration, self.mediation)
-            else:
-                unsafe = splicing.is_unsafe(route.raw, route.name, rule)
-                if unsafe:
-                    self.shared.append(rule)
-                patched = splicing.rule_route(route.raw, configuration, rule, self.mediation)
-                if (
-                    unsafe
-                    or configuration in self._lost
-                    or route.name in self._failed
-                    or (rule.plan == "single" and configuration in exposed)
-                ):
-                    patched = _closed(patched)
+                return splicing.fallback_route(raw, addition, configuration, self.mediation)
+            patched = splicing.rule_route(raw, configuration, rule, self.mediation)
+            if rule.plan == "single":
+                closed = exposed
+            elif closed := splicing.is_unsafe(raw, name, rule):
+                self.shared.append(rule)
+            if closed or configuration in self._lost or name in self._failed:
+                return _closed(patched)
         except Exception as error:
-            patched = _closed(route.raw)
-            self.failures.append(Failure(what=f"route {route.label}", error=_text(error), rule=rule))
-        route.table.replace(route.place, patched)
+            self.failures.append(Failure(what=f"route {label}", error=_text(error), rule=rule))
+            return _closed(raw)
+        return patched
 
 
-def _routes_of(table: RouteTable, mediation: Mediation) -> list[_Route]:
-    """The routes of AI rules and the generated last ones. Bytes that are no route are left out: no Envoy takes them."""
-    found = []
-    opened = shell("Route")
-    for place, raw in table:
-        try:
-            label = opened.FromString(raw).name
-        except DecodeError:
-            continue
-        name = names.route(label)
-        if name is None:
-            continue
-        rule = mediation.rule(name)
-        if rule is not None or mediation.is_fallback_name(name):
-            found.append(_Route(table, place, raw, label, name, rule))
-    return found
+def _label(raw: bytes) -> str:
+    """Name of a route; empty for bytes that are none: no Envoy takes them."""
+    try:
+        return str(shell("Route").FromString(raw).name)
+    except DecodeError:
+        return ""
 
 
-def _fallbacks(routes: Iterable[_Route]) -> dict[str, str]:
-    """RouteConfiguration → name of its first generated last route."""
-    found: dict[str, str] = {}
-    for route in routes:
-        if route.rule is None:
-            found.setdefault(route.table.name, route.label)
-    return found
+def _fallback(table: RouteTable, mediation: Mediation) -> str:
+    """Name of a generated last route; empty when there is none."""
+    for raw in table:
+        label = _label(raw)
+        found = mediation.of_route(label)
+        if found is not None and found[1] is None:
+            return label
+    return ""
 
 
 def _stub(configuration: str, label: str) -> pool.Message:

@@ -6,7 +6,7 @@ decoding them.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -37,7 +37,7 @@ def shell(name: str) -> Message:
 
 
 class RouteTable:
-    """A RouteConfiguration, opened down to its routes. `routes` may be replaced, one by one."""
+    """A RouteConfiguration, opened down to its routes."""
 
     def __init__(self, raw: bytes) -> None:
         """Raises DecodeError."""
@@ -47,17 +47,18 @@ class RouteTable:
         self._hosts = [[*host.routes] for host in self._shell.virtual_hosts]
         self._changed = False
 
-    def __iter__(self) -> Iterator[tuple["Place", bytes]]:
-        """Every route and where it is."""
-        for host, routes in enumerate(self._hosts):
-            for index, route in enumerate(routes):
-                yield (host, index), route
+    def __iter__(self) -> Iterator[bytes]:
+        """Every route, the last one first: a fallback is found soon."""
+        for routes in self._hosts:
+            yield from reversed(routes)
 
-    def replace(self, place: "Place", route: bytes) -> None:
-        host, index = place
-        if self._hosts[host][index] != route:
-            self._hosts[host][index] = route
-            self._changed = True
+    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
+        """Replaces every route by what `change` makes of it."""
+        for host, routes in enumerate(self._hosts):
+            changed = [change(route) for route in routes]
+            if changed != routes:
+                self._hosts[host] = changed
+                self._changed = True
 
     def without_routes(self) -> bytes:
         """The RouteConfiguration with its virtual hosts, but no route in them."""
@@ -75,10 +76,6 @@ class RouteTable:
             del host.routes[:]
             host.routes.extend(routes)
         return bytes(self._shell.SerializeToString(deterministic=True))
-
-
-Place = tuple[int, int]
-"""index of the virtual host, index of the route in it"""
 
 
 @functools.cache
