@@ -46,6 +46,9 @@ _KUBERNETES_VERSION: Final = " ".join(
     )
 )
 
+_ENVOY_GATEWAY: Final = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
+_ENVOY_GATEWAY_VERSION: Final = "github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion"
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -60,6 +63,8 @@ class Tool:
 TOOLS: Final[Mapping[str, Tool]] = {
     "etcd": Tool("etcd", "go.etcd.io/etcd/server/v3", 71),
     "kube-apiserver": Tool("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 602, _KUBERNETES_VERSION),
+    "envoy-gateway-1.8": Tool("envoy-gateway-1.8", _ENVOY_GATEWAY, 255, f"-X {_ENVOY_GATEWAY_VERSION}=v1.8.1"),
+    "envoy-gateway-1.9": Tool("envoy-gateway-1.9", _ENVOY_GATEWAY, 371, f"-X {_ENVOY_GATEWAY_VERSION}=v1.9.1"),
 }
 
 
