@@ -95,9 +95,7 @@ class Mediated:
         exposed = {name for name, _ in self.exposed}
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            table.rewrite(
-                partial(self._route, configuration=table.name, addition=addition, exposed=table.name in exposed)
-            )
+            table.rewrite(partial(self._route, table.name, addition, table.name in exposed))
         return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 
     def _patch_listener(self, listener: Element) -> None:
@@ -130,7 +128,7 @@ class Mediated:
             self.unmarked.append(rule)
         return patched
 
-    def _route(self, raw: bytes, configuration: str, addition: bytes, exposed: bool) -> bytes:
+    def _route(self, configuration: str, addition: bytes, exposed: bool, raw: bytes) -> bytes:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
         label = _label(raw)
         found = self.mediation.of_route(label)
@@ -145,7 +143,7 @@ class Mediated:
                 closed = exposed
             elif closed := splicing.is_unsafe(raw, name, rule):
                 self.shared.append(rule)
-            if closed or configuration in self._lost or name in self._failed:
+            if closed or configuration in self._lost or (self._failed and name in self._failed):
                 return _closed(patched)
         except Exception as error:
             self.failures.append(Failure(what=f"route {label}", error=_text(error), rule=rule))
