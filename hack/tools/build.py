@@ -142,7 +142,7 @@ def _run(command: list[str], folder: Path, deadline: float) -> bool:
         output, _ = process.communicate(timeout=None if limit == float("inf") else max(limit, 0))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         return False
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
