@@ -41,6 +41,10 @@ def test_the_files_are_those_of_the_models() -> None:
     assert {path: path.read_text() for path in generate_crds.FOLDER.iterdir()} == dict(generate_crds.files())
 
 
+def test_the_files_can_be_templates_of_a_chart_as_they_are() -> None:
+    assert [path.name for path, text in generate_crds.files() if "{{" in text] == []
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_definition_fits_the_annotation_of_kubectl_apply(kind: Kind) -> None:
     # 262,144 bytes for all annotations
