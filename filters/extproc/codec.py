@@ -131,9 +131,38 @@ _HeaderValue: Final = _CLASSES["HeaderValue"]
 # ── Envoy → us ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_NOTHING_ELSE: Final = frozenset((b"", b"\x42\x00", b"\x42\x00\x5a\x02\x08\x02"))
+"""What may follow: an empty `metadata_context`, which Envoy sends with every message when metadata was asked for, and
+the `protocol_config` of the first message (request bodies are buffered)."""
+
+
+_FIRST_MEMBER: Final = 0x0A
+"""tag of `HttpBody.body` and of `HttpHeaders.headers`"""
+
+
 def decode(data: bytes) -> Message:
-    """One ProcessingRequest. Raises CodecError for bytes that are none, or of a kind that we do not know."""
-    return _plain_message(data) or _parse(data)
+    """One ProcessingRequest. Raises CodecError for bytes that are none, or of a kind that we do not know.
+
+    A message with a body or headers and nothing else, in the order in which Envoy writes it, is cut by hand: that
+    spares the message objects, and one of two copies of a body (1 µs for a body in place of 3).
+    """
+    form = _PLAIN_FORMS.get(data[0]) if data else None
+    if form is None:
+        return _parse(data)
+    make, end_mark = form
+    try:
+        size, at = read_length(data, 1)
+        end = at + size
+        if end > len(data) or data[end:] not in _NOTHING_ELSE or data[at] != _FIRST_MEMBER:
+            return _parse(data)
+        size, at = read_length(data, at + 1)
+    except IndexError:
+        return _parse(data)
+    rest = at + size
+    last = data[rest:end]
+    if rest > end or (last and last != end_mark):
+        return _parse(data)
+    return make(data[at:rest], last == end_mark)
 
 
 def _parse(data: bytes) -> Message:
@@ -145,39 +174,6 @@ def _parse(data: bytes) -> Message:
     if kind is None:
         raise CodecError("a ProcessingRequest of an unknown kind")
     return _DECODERS[kind](request)
-
-
-_NOTHING_ELSE: Final = frozenset((b"", b"\x42\x00", b"\x42\x00\x5a\x02\x08\x02"))
-"""What may follow: an empty `metadata_context`, which Envoy sends with every message when metadata was asked for, and
-the `protocol_config` of the first message (request bodies are buffered)."""
-
-
-_FIRST_MEMBER: Final = 0x0A
-"""tag of `HttpBody.body` and of `HttpHeaders.headers`"""
-
-
-def _plain_message(data: bytes) -> Message | None:
-    """A message with a body or headers and nothing else, in the order in which Envoy writes it; None: use the parser.
-
-    Spares the message objects, and one of two copies of a body: 1 µs for a body in place of 3.
-    """
-    form = _PLAIN_FORMS.get(data[0]) if data else None
-    if form is None:
-        return None
-    make, end_mark = form
-    try:
-        size, at = read_length(data, 1)
-        end = at + size
-        if end > len(data) or data[end:] not in _NOTHING_ELSE or data[at] != _FIRST_MEMBER:
-            return None
-        size, at = read_length(data, at + 1)
-    except IndexError:
-        return None
-    rest = at + size
-    last = data[rest:end]
-    if rest > end or (last and last != end_mark):
-        return None
-    return make(data[at:rest], last == end_mark)
 
 
 def _request_headers(request: Any) -> RequestHeaders:

@@ -13,7 +13,7 @@ from filters.contract.config import LEVEL_HEADER
 from filters.extproc import codec, messages, transport
 from filters.extproc.exchange import CloseReason, Exchange, ExchangeFactory
 from filters.extproc.grpc import GrpcError, Status
-from filters.extproc.messages import Forward, HeadersReply, ImmediateReply, Message, Reply
+from filters.extproc.messages import Forward, HeadersReply, ImmediateReply, Message
 
 PROCESS_PATH: Final = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 HEALTH_CHECK_PATH: Final = "/grpc.health.v1.Health/Check"
@@ -97,18 +97,15 @@ class _Process:
             raise GrpcError(Status.INVALID_ARGUMENT, str(exc)) from exc
         try:
             for reply in self._exchange.on_message(message):
-                self._reply(reply, data)
+                if type(reply) is Forward:
+                    self._forward(reply.process, data)
+                    return
+                if type(reply) is HeadersReply and reply.response_body == "STREAMED":
+                    self._streaming = True
+                self._stream.send(codec.encode(reply))
         except Exception as exc:
             transport.log_fault("an exchange failed", exc)
             self._fail(message)
-
-    def _reply(self, reply: Reply, data: bytes) -> None:
-        if type(reply) is Forward:
-            self._forward(reply.process, data)
-            return
-        if type(reply) is HeadersReply and reply.response_body == "STREAMED":
-            self._streaming = True
-        self._stream.send(codec.encode(reply))
 
     def _fail(self, message: Message) -> None:
         if isinstance(message, messages.ResponseTrailers) or (

@@ -115,7 +115,9 @@ class Stream:
             self._answered = True
             http.send_headers(self.id, _RESPONSE_HEADERS)
         http.send_data(self.id, grpc.frame(message))
-        self._connection.sent(self)
+        connection = self._connection
+        connection.sent.append(self)
+        connection.touch()
 
     def finish(self, status: Status = Status.OK, message: str = "", *, reason: CloseReason = "end") -> None:
         """Ends the RPC with `status`, after what is queued."""
@@ -304,7 +306,8 @@ class Connection(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._blocked: dict[int, Stream] = {}
         self._finished: set[int] = set()
-        self._sent: list[Stream] = []
+        self.sent: list[Stream] = []
+        """streams that have queued a message since the last flush"""
         self._transport: Any = None
         self._writing_paused = False
         self._busy = False
@@ -404,12 +407,6 @@ class Connection(asyncio.Protocol):
 
     # ── out ──
 
-    def sent(self, stream: Stream) -> None:
-        """`stream` has queued a message."""
-        self._sent.append(stream)
-        if not self._busy:
-            self._flush()
-
     def touch(self) -> None:
         """There is something to send: now, or at the end of the read that is being worked off."""
         if not self._busy:
@@ -441,11 +438,11 @@ class Connection(asyncio.Protocol):
         """Looks at the queues after a flush: who is blocked, who goes on. True when that gave more to send."""
         queued = self.http.queued()
         if queued:
-            for stream in self._sent:
+            for stream in self.sent:
                 if stream.open and not stream.blocked and self.http.queued(stream.id) > STREAM_QUEUE:
                     stream.blocked = True
                     self._blocked[stream.id] = stream
-        self._sent.clear()
+        self.sent.clear()
         was_full, self.full = self.full, queued > CONNECTION_QUEUE
         progress = False
         if self._finished:
