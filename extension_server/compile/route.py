@@ -112,9 +112,8 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
         ),
     )
     rules = tuple(compiler.compile(index, rule) for index, rule in enumerate(spec.rules))
-    generated = routes.generate(
-        route, [rule.generated for rule in rules], settings.root_prefix, _names(resources, route)
-    )
+    flat = [(made, compiled) for rule in rules for made, compiled in zip(rule.generated, rule.compiled, strict=True)]
+    generated = routes.generate(route, [made for made, _ in flat], settings.root_prefix, _names(resources, route))
     return RoutePart(
         route=route,
         spec=spec,
@@ -122,7 +121,7 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
         rules=rules,
         generated=generated,
         compiled=tuple(
-            replace(rules[placement.rule].compiled, http_route=placement.http_route, http_rule=placement.index)
+            replace(flat[placement.rule][1], http_route=placement.http_route, http_rule=placement.index)
             for placement in generated.placements
         ),
         candidates=tuple(_candidates(route, spec, rules, settings.created)),

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from extension_server.api import envoy_gateway
-from extension_server.api.aigateway import NOT_FOUND_RULE, AIGatewayRoute, AIGatewayRouteRule
+from extension_server.api.aigateway import (
+    NOT_FOUND_RULE,
+    AIGatewayRoute,
+    AIGatewayRouteBackendRef,
+    AIGatewayRouteRule,
+)
 from extension_server.api.base import Object, ObjectMeta, OwnerReference, seconds
 from extension_server.api.envoy_gateway import (
     CustomResponseBody,
@@ -68,12 +73,14 @@ FAIL_CLOSED_BODY: Final = jsonlib.encode(
 
 @dataclass(frozen=True, slots=True)
 class GeneratedRule:
-    """What one AI rule becomes."""
+    """What one AI rule, or a share of its traffic, becomes."""
 
     rule: AIGatewayRouteRule
     token: str
     backend_refs: tuple[HTTPBackendRef, ...]
     """empty: the rule fails closed"""
+    refs: tuple[AIGatewayRouteBackendRef, ...]
+    """what they were generated from"""
 
 
 def rewrite_filter_name(route: str) -> str:
@@ -86,7 +93,7 @@ def not_found_filter_name(route: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """AI rule `rule`, or a part of its matches, is rule `index` of the HTTPRoute."""
+    """Generated rule `rule`, or a part of its matches, is rule `index` of the HTTPRoute."""
 
     rule: int
     http_route: ObjectRef
@@ -145,8 +152,8 @@ def _spread(rules: Sequence[GeneratedRule]) -> list[list[_Piece]]:
         matches = _matches(rule)
         for start in range(0, len(matches), MAX_MATCHES):
             piece = _Piece(index, matches[start : start + MAX_MATCHES])
-            # Pieces of one rule never meet in one HTTPRoute: they have the same name.
-            if not _fits(spread[-1], piece) or start:
+            # Pieces of one AI rule never meet in one HTTPRoute: they have the same name.
+            if not _fits(spread[-1], piece) or any(rules[each.rule].rule is rule.rule for each in spread[-1]):
                 spread.append([])
             spread[-1].append(piece)
     return spread
@@ -177,9 +184,7 @@ def _http_route(
     )
     copied = {key: text for key, text in route.metadata.annotations.items() if not key.startswith(_NOT_COPIED)}
     priorities = ",".join(
-        f"{index}:{ref.name}:{ref.priority}"
-        for index, piece in enumerate(pieces)
-        for ref in rules[piece.rule].rule.backend_refs
+        f"{index}:{ref.name}:{ref.priority}" for index, piece in enumerate(pieces) for ref in rules[piece.rule].refs
     )
     return HTTPRoute(
         metadata=_metadata(

@@ -1,9 +1,11 @@
 """One rule of an AIGatewayRoute → its generated form, its plan, its token; or the reasons why it fails closed."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteRule
 from extension_server.api.base import seconds
@@ -13,13 +15,13 @@ from extension_server.compile.expressions import regex_problem
 from extension_server.compile.precedence import contract_match
 from extension_server.compile.result import CompiledBackend, CompiledRule, Finding, ObjectRef
 from extension_server.compile.routes import GeneratedRule
+from extension_server.compile.shares import MAX_BACKENDS, Share, TooManyPriorities, split
 from extension_server.compile.snapshot import ref_of
 from filters.contract import config, jsonlib
 from filters.contract.config import RULE_HEADER, Cost, FilterConfig, Listener, Match, VirtualHost
 
-MAX_BACKENDS: Final = 16
 MAX_HEADERS: Final = 16
-"""limits of HTTPRoute (Gateway API 1.5)"""
+"""of one match of an HTTPRoute (Gateway API 1.5)"""
 TOKEN_LENGTH: Final = 32
 
 
@@ -27,9 +29,10 @@ TOKEN_LENGTH: Final = 32
 class RulePart:
     """Everything that one rule contributes."""
 
-    generated: GeneratedRule
-    compiled: CompiledRule
-    """as if its HTTPRoute had one rule per AI rule; `routes.Generated` says where it really is"""
+    generated: tuple[GeneratedRule, ...]
+    """one, or one for each share of the traffic"""
+    compiled: tuple[CompiledRule, ...]
+    """the same, as if the HTTPRoute had one rule for each AI rule; `routes.Generated` says where they really are"""
     rule: config.Rule
     """with the route's own costs"""
     backends: tuple[config.Backend, ...]
@@ -75,13 +78,21 @@ class RuleCompiler:
         ranks = {priority: rank for rank, priority in enumerate(sorted({each.priority for each in usable}))}
         if any(priority != rank for priority, rank in ranks.items()):
             findings.append(self._priorities(index, ranks))
-        return self._assemble(index, rule, tuple(resolved), usable, ranks, tuple(findings))
+        try:
+            shares = split(usable, ranks) if len(resolved) > MAX_BACKENDS and usable else ()
+        except TooManyPriorities as exc:
+            findings.append(self._finding("error", f"spec.rules[{index}].backendRefs", "TooMany", str(exc)))
+            shares, usable = (), ()
+        # Backends without weight keep their place, as in the AI rule, when there is room.
+        parts = [share.members for share in shares] or [tuple(resolved)]
+        return self._assemble(index, rule, parts, shares, usable, ranks, tuple(findings))
 
     def _assemble(
         self,
         index: int,
         rule: AIGatewayRouteRule,
-        resolved: tuple[Resolved, ...],
+        parts: Sequence[tuple[Resolved, ...]],
+        shares: Sequence[Share],
         usable: tuple[Resolved, ...],
         ranks: dict[int, int],
         findings: tuple[Finding, ...],
@@ -102,50 +113,52 @@ class RuleCompiler:
             backends=tuple(backend.name for backend in backends),
             costs=self.costs,
         )
-        token = self._token(tokenless, backends, matches, usable)
+        tokens = self._tokens(tokenless, backends, matches, usable, parts)
         return RulePart(
-            generated=GeneratedRule(rule, token, tuple(each.http_ref for each in resolved) if usable else ()),
-            compiled=CompiledRule(
-                http_route=ObjectRef("HTTPRoute", self.route.namespace, self.route.name),
-                http_rule=index,
-                route=name,
-                rule=index,
-                token=token,
-                plan=choice.plan,
-                reason=choice.reason,
-                backends=tuple(
-                    CompiledBackend(
-                        ref=each.ref,
-                        name=each.backend.name,
-                        host=each.backend.host,
-                        priority=ranks[each.priority],
-                        weight=each.weight,
-                    )
-                    for each in usable
-                ),
-                stream_idle_timeout=seconds(rule.stream_idle_timeout) if rule.stream_idle_timeout else None,
+            generated=tuple(
+                GeneratedRule(
+                    rule=rule,
+                    token=token,
+                    backend_refs=tuple(each.http_ref for each in part) if usable else (),
+                    refs=tuple(rule.backend_refs[each.ref] for each in part) if shares else rule.backend_refs,
+                )
+                for token, part in zip(tokens, parts, strict=True)
             ),
-            rule=config.Rule(
-                name=tokenless.name,
-                route=tokenless.route,
-                token=token,
-                plan=tokenless.plan,
-                backends=tokenless.backends,
-                costs=tokenless.costs,
+            compiled=tuple(
+                CompiledRule(
+                    http_route=ObjectRef("HTTPRoute", self.route.namespace, self.route.name),
+                    http_rule=index,
+                    route=name,
+                    rule=index,
+                    token=token,
+                    plan=choice.plan,
+                    reason=choice.reason,
+                    backends=_compiled_backends(part if usable else (), ranks),
+                    stream_idle_timeout=seconds(rule.stream_idle_timeout) if rule.stream_idle_timeout else None,
+                )
+                for token, part in zip(tokens, parts, strict=True)
+            ),
+            rule=msgspec.structs.replace(
+                tokenless,
+                token=tokens[0],
+                shares=tuple(config.Share(token, share.weight) for token, share in zip(tokens, shares, strict=False))
+                if len(shares) > 1
+                else (),
             ),
             backends=backends,
             matches=matches,
             findings=findings,
         )
 
-    def _token(
+    def _tokens(
         self,
         rule: config.Rule,
         backends: tuple[config.Backend, ...],
         matches: tuple[Match, ...],
         usable: tuple[Resolved, ...],
-    ) -> str:
-        """Changes with everything that the filter does for the rule and with every address that Envoy may pick, so that
+        parts: Sequence[tuple[Resolved, ...]],
+    ) -> list[str]:
+        """Change with everything that the filter does for the rule and with every address that Envoy may pick, so that
         a filter and an Envoy of different age never combine one's credentials with the other's upstream."""
         content = config.encode(
             FilterConfig(
@@ -155,14 +168,13 @@ class RuleCompiler:
                 backends=backends,
             )
         )
-        addresses = jsonlib.encode([each.endpoints for each in usable])
-        return hmac.digest(self.token_key, content + addresses, "sha256").hex()[:TOKEN_LENGTH]
+        content += jsonlib.encode([each.endpoints for each in usable])
+        # One part needs no name of its own; of several, each is named by its members.
+        names = [jsonlib.encode([each.ref for each in part]) for part in parts] if len(parts) > 1 else [b""]
+        return [hmac.digest(self.token_key, content + name, "sha256").hex()[:TOKEN_LENGTH] for name in names]
 
     def _limits(self, index: int, rule: AIGatewayRouteRule) -> Iterator[Finding]:
         field = f"spec.rules[{index}]"
-        if len(rule.backend_refs) > MAX_BACKENDS:
-            message = f"has {len(rule.backend_refs)} entries; at most {MAX_BACKENDS} can be routed to, split the rule"
-            yield self._finding("error", f"{field}.backendRefs", "TooMany", message)
         for position, match in enumerate(rule.matches):
             where = f"{field}.matches[{position}].headers"
             if len(match.headers) >= MAX_HEADERS:
@@ -196,3 +208,18 @@ class RuleCompiler:
             reason=reason,
             message=message,
         )
+
+
+def _compiled_backends(part: Sequence[Resolved], ranks: dict[int, int]) -> tuple[CompiledBackend, ...]:
+    """`ref` is the place among the backendRefs of the generated rule, where those without weight count too."""
+    return tuple(
+        CompiledBackend(
+            ref=place,
+            name=each.backend.name,
+            host=each.backend.host,
+            priority=ranks[each.priority],
+            weight=each.weight,
+        )
+        for place, each in enumerate(part)
+        if each.weight > 0
+    )

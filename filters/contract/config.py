@@ -103,6 +103,13 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
     cel: str = ""
 
 
+class Share(msgspec.Struct, frozen=True):
+    """A part of a rule's traffic that goes to Envoy routes of its own."""
+
+    token: str
+    weight: int
+
+
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule of an AIGatewayRoute: how it is served and by whom."""
 
@@ -117,6 +124,8 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """names; `single`: one, which stands for all"""
     costs: tuple[Cost, ...] = ()
     """the route's own, then the global ones whose keys the route does not set"""
+    shares: tuple[Share, ...] = ()
+    """of a rule with more backends than one Envoy rule holds: each request takes the token of one of these"""
 
 
 class HeaderMatch(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -262,7 +262,7 @@ class ListenerExchange:
         path = headers.get(":path")
         routing = (
             (MODEL_HEADER, wire(parsed.model)),
-            (RULE_HEADER, rule.config.token),
+            (RULE_HEADER, rule.token(self._id)),
             (ORIGINAL_PATH_HEADER, path),
             ("x-envoy-original-path", path),
         )

@@ -4,6 +4,7 @@ Built once when a configuration arrives, never changed. `build` is the only make
 sentence for a configuration that cannot be served.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,6 +52,18 @@ class ReadyRule:
     backends: Mapping[str, ReadyBackend]
     """by name, in the order of the rule; empty when none of them can be used"""
     costs: CostTable
+
+    def token(self, request_id: str) -> str:
+        """Value of RULE_HEADER for one request; `request_id` is what chance there is in it."""
+        shares = self.config.shares
+        if not shares:
+            return self.config.token
+        place = zlib.crc32(request_id.encode()) % sum(share.weight for share in shares)
+        for share in shares:
+            place -= share.weight
+            if place < 0:
+                return share.token
+        raise AssertionError("the weights have changed")
 
     def sole(self) -> ReadyBackend:
         """Who serves in plan `single`. Raises filters.errors.Unavailable when there is nobody."""

@@ -202,3 +202,30 @@ def test_a_route_of_two_gateways_has_the_same_token_on_both() -> None:
     assert one.rules == other.rules
     assert one.objects == other.objects
     assert {rule.plan for rule in one.rules} == {"attempt"}
+
+
+def test_more_backends_than_a_rule_holds_are_shared_out() -> None:
+    refs = [{"name": "fine", "weight": number % 3, "modelNameOverride": f"m{number}"} for number in range(40)]
+    refs.append({"name": "b", "priority": 1})
+    change = {"AIGatewayRoute r": {"spec": {"rules": [{"name": "one", "backendRefs": refs}, {"name": "two"}]}}}
+    result = compiled(change)
+    assert result.findings == ()
+    http_routes = {each.name: each for each in result.objects if isinstance(each, HTTPRoute)}
+    assert {name: [rule.name for rule in each.spec.rules] for name, each in http_routes.items()} == {
+        "r": ["one", "route-not-found"],
+        "r-1": ["one", "two", "route-not-found"],
+    }
+    rule = result.filter_config.rules[0]
+    assert [share.weight for share in rule.shares] == [13_000, 26_000]
+    assert [share.token for share in rule.shares] == [each.token for each in result.rules[:2]]
+    assert set(rule.backends) == {each.name for part in result.rules[:2] for each in part.backends}
+    for part in result.rules[:2]:
+        placed = http_routes[part.http_route.name].spec.rules[part.http_rule]
+        assert len(placed.backend_refs) <= 16
+        assert [each.weight for each in placed.backend_refs] == [each.weight for each in part.backends]
+        assert [each.ref for each in part.backends] == list(range(len(part.backends)))
+        assert part.backends[-1].name.endswith("/ref/40")
+        assert placed.matches[0].headers[0].value == part.token
+    priorities = http_routes["r"].metadata.annotations["gateway.envoyproxy.io/backend-ref-priority"]
+    assert priorities.startswith("0:fine:0,")
+    assert priorities.endswith(",0:b:1")

@@ -1,6 +1,7 @@
 """Configurations become snapshots, or one sentence that says what is wrong; the old one stays."""
 
 import gc
+from collections import Counter
 
 import msgspec
 import pytest
@@ -13,7 +14,9 @@ from filters.contract.config import (
     Cost,
     FilterConfig,
     HeaderCredential,
+    Rule,
     Schema,
+    Share,
 )
 from filters.contract.secret import Secret
 from filters.providers.base import Provider
@@ -151,3 +154,19 @@ def _gateway(store: SnapshotStore, config_hash: str) -> str:
     found = store.find(config_hash)
     assert found is not None
     return found.gateway
+
+
+def test_requests_of_a_shared_rule_are_spread_by_weight() -> None:
+    rule = Rule(
+        name="n/r/rule/0",
+        route="n/r",
+        token="one",
+        plan="attempt",
+        backends=(),
+        shares=(Share("one", 3000), Share("two", 1000)),
+    )
+    ready = snapshot.ReadyRule(rule, {}, CostTable((), "rule"))
+    drawn = Counter(ready.token(f"0-{number:x}") for number in range(4000))
+    assert set(drawn) == {"one", "two"}
+    assert 2800 < drawn["one"] < 3200
+    assert ready.token("0-1") == ready.token("0-1")
