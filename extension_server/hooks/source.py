@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from extension_server.compile.result import Compiled, CompiledRule, ObjectRef
-from extension_server.xds import names
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation
 
@@ -37,7 +36,8 @@ class CompiledResults:
         self._sockets = sockets
         self._log_attributes = log_attributes
         self._mediations: Mapping[ObjectRef, Mediation] = MappingProxyType({})
-        self._rules: Mapping[RuleName, CompiledRule] = MappingProxyType({})
+        self._rules: Mapping[RuleName, CompiledRule] | None = None
+        """made when the Endpoints hook asks, not for each of many Gateways that come in"""
 
     def put(self, compiled: Compiled) -> None:
         """Takes the place of the Gateway's earlier result."""
@@ -52,6 +52,16 @@ class CompiledResults:
         return self._mediations.get(ObjectRef("Gateway", namespace, name))
 
     def for_rule(self, rule: RuleName) -> CompiledRule | None:
+        if self._rules is None:
+            # Sorted, last one wins: the same results give the same answer in whatever order they came.
+            ordered = [self._mediations[gateway] for gateway in sorted(self._mediations)]
+            self._rules = MappingProxyType(
+                {
+                    RuleName(each.http_route.namespace, each.http_route.name, each.http_rule): each
+                    for mediation in ordered
+                    for each in mediation.compiled.rules
+                }
+            )
         return self._rules.get(rule)
 
     def _mediation(self, compiled: Compiled) -> Mediation:
@@ -60,13 +70,5 @@ class CompiledResults:
         return Mediation(compiled, self._sockets, log_attributes=self._log_attributes)
 
     def _replace(self, mediations: dict[ObjectRef, Mediation]) -> None:
-        # Sorted, last one wins: the same results give the same answer in whatever order they came.
-        ordered = [mediations[gateway] for gateway in sorted(mediations)]
         self._mediations = MappingProxyType(mediations)
-        self._rules = MappingProxyType(
-            {
-                names.RuleName(rule.http_route.namespace, rule.http_route.name, rule.http_rule): rule
-                for mediation in ordered
-                for rule in mediation.compiled.rules
-            }
-        )
+        self._rules = None

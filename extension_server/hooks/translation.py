@@ -9,6 +9,7 @@ the last want the rule header, so requests end at that last route's 503, once cl
 why the edge strip is applied to every listener with AI routes, known or not.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -18,7 +19,7 @@ from google.protobuf.message import DecodeError
 from extension_server.compile.gateway import sorted_findings
 from extension_server.compile.result import CompiledRule, Finding, ObjectRef
 from extension_server.hooks import gateways, messages
-from extension_server.hooks.elements import Element
+from extension_server.hooks.elements import Element, name_of
 from extension_server.hooks.mediated import Failure, Mediated, close_generated, strip_client_headers
 from extension_server.hooks.messages import Message
 from extension_server.hooks.observation import Observation
@@ -28,6 +29,19 @@ from extension_server.xds import names, pool
 from extension_server.xds.resources import Mediation
 
 _MARKER: Final = names.GENERATED.encode()
+
+
+_INCLUDE_ALL: Final = (
+    "set includeAll: true for listener, route, cluster and secret in extensionManager.hooks.xdsTranslator.translation "
+    "of Envoy Gateway"
+)
+_Complaint = tuple[str, str]
+"""reason and message of a finding"""
+_NO_LISTENERS: Final[_Complaint] = (
+    "ListenersNotSent",
+    f"Envoy Gateway sends no listeners to the extension server, so AI routes answer 503; {_INCLUDE_ALL}",
+)
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,10 @@ def translate(request: Message, source: MediationSource, *, endpoints_hooked: bo
     tables = [_table(raw) for raw in request.routes]
     marked = [each for each in tables if each is not None]
     if not marked:
+        if not request.routes and any(_is_ours(raw, source) for raw in request.clusters):
+            _LOG.warning(
+                "Envoy Gateway sends clusters of AI routes but no routes, so they all answer 503: %s", _INCLUDE_ALL
+            )
         answer.clusters.extend(request.clusters)
         answer.listeners.extend(request.listeners)
         answer.routes.extend(request.routes)
@@ -63,15 +81,16 @@ def translate(request: Message, source: MediationSource, *, endpoints_hooked: bo
     clusters = list(request.clusters)
     # Before anything is known of a Gateway: clients cannot send our headers, or generated routes are closed.
     failures = strip_client_headers(serving(listeners, marked), marked)
+    common = () if listeners else (_NO_LISTENERS,)
     observations = []
     for part in _parts(marked):
         mediation = source.for_gateway(part.gateway.namespace, part.gateway.name)
         if mediation is not None:
             mediated = Mediated(part.tables, serving(listeners, part.tables), _named(part, mediation))
             clusters = mediated.patch(clusters)
-            observations.append(_observe(part, mediated, failures, endpoints_hooked=endpoints_hooked))
+            observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:
-            observations.append(_unknown(part, failures))
+            observations.append(_unknown(part, failures, common))
     answer.clusters.extend(clusters)
     answer.listeners.extend(each.encode() for each in listeners)
     answer.routes.extend(
@@ -98,6 +117,11 @@ def _table(raw: bytes) -> RouteTable | None:
         return RouteTable(raw)
     except DecodeError:
         return None
+
+
+def _is_ours(cluster: bytes, source: MediationSource) -> bool:
+    name = names.cluster(name_of(cluster))
+    return name is not None and source.for_rule(name.rule) is not None
 
 
 def _parts(marked: Iterable[RouteTable]) -> list[_Part]:
@@ -132,14 +156,26 @@ def _named(part: _Part, mediation: Mediation) -> Mediation:
     return replace(mediation, listener_names=differing) if differing else mediation
 
 
-def _unknown(part: _Part, failures: Iterable[Failure]) -> Observation:
-    findings = [*_merged(part), *(_failed(part.gateway, each) for each in failures)]
+def _unknown(part: _Part, failures: Iterable[Failure], common: Iterable[_Complaint]) -> Observation:
+    findings = [
+        *_merged(part),
+        *(_of_gateway(part.gateway, *each) for each in common),
+        *(_failed(part.gateway, each) for each in failures),
+    ]
     return Observation(gateway=part.gateway, config_hash="", findings=sorted_findings(findings))
 
 
-def _observe(part: _Part, mediated: Mediated, failures: Iterable[Failure], *, endpoints_hooked: bool) -> Observation:
+def _observe(
+    part: _Part,
+    mediated: Mediated,
+    failures: Iterable[Failure],
+    common: Iterable[_Complaint],
+    *,
+    endpoints_hooked: bool,
+) -> Observation:
     findings = [
         *_merged(part),
+        *(_of_gateway(part.gateway, *each) for each in common),
         *(_failed(part.gateway, each) for each in (*failures, *mediated.failures)),
         *(_exposed(part.gateway, *each) for each in mediated.exposed),
         *(_of_rule(rule, *_SHARED) for rule in mediated.shared),
@@ -159,7 +195,11 @@ def _failed(gateway: ObjectRef, failure: Failure) -> Finding:
     message = f"xDS {failure.what} cannot be patched ({failure.error}); what it serves answers 503 until that is mended"
     if failure.rule is not None:
         return _of_rule(failure.rule, "", "PatchFailed", message)
-    return Finding(severity="error", object=gateway, field="", reason="PatchFailed", message=message)
+    return _of_gateway(gateway, "PatchFailed", message)
+
+
+def _of_gateway(gateway: ObjectRef, reason: str, message: str) -> Finding:
+    return Finding(severity="error", object=gateway, field="", reason=reason, message=message)
 
 
 def _merged(part: _Part) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ def test_recorded_requests(scenario: Scenario) -> None:
     _agree(scenario, results, known)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     scenario=st.sampled_from(EVERY),
     plan=st.sampled_from(["single", "attempt"]),

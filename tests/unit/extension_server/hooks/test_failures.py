@@ -132,13 +132,13 @@ def test_resources_that_are_no_messages_come_back() -> None:
         assert [*getattr(answer, field)] == [*getattr(request, field)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(METHODS), st.binary(max_size=300))
 def test_no_bytes_make_it_raise(method: Method, data: bytes) -> None:
     HookService(scenario("two-ip-eds").results()).answer(method, data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(SCENARIOS), st.data())
 def test_no_damage_to_a_resource_fails_the_hook(recorded: Scenario, data: st.DataObject) -> None:
     request = messages.request("PostTranslateModify").FromString(recorded.translation)
@@ -155,7 +155,7 @@ def test_no_damage_to_a_resource_fails_the_hook(recorded: Scenario, data: st.Dat
     assert [*answer.secrets] == [*request.secrets]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from([each for each in SCENARIOS if each.endpoints]), st.data())
 def test_no_damage_to_endpoints_fails_the_hook(recorded: Scenario, data: st.DataObject) -> None:
     request = messages.request("PostEndpointsModify").FromString(recorded.endpoints[0])

@@ -124,3 +124,25 @@ def test_findings_are_logged_when_they_are_new(caplog: pytest.LogCaptureFixture)
     for _ in range(3):
         answered(service, "PostTranslateModify", recorded.translation)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_listeners_that_are_not_sent_are_reported(known: bool) -> None:
+    """Envoy Gateway's default: AI routes then answer 503, and somebody must hear why."""
+    recorded = scenario("two-fqdn-weights")
+    request = messages.request("PostTranslateModify").FromString(recorded.translation)
+    del request.listeners[:]
+    sink = Observed()
+    service = HookService(recorded.results() if known else CompiledResults(), sink)
+    answer = answered(service, "PostTranslateModify", request.SerializeToString())
+    assert not answer.listeners
+    assert "ListenersNotSent" in sink.reasons
+
+
+def test_routes_that_are_not_sent_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    recorded = scenario("two-fqdn-weights")
+    request = messages.request("PostTranslateModify").FromString(recorded.translation)
+    del request.listeners[:], request.routes[:]
+    answer = answered(HookService(recorded.results()), "PostTranslateModify", request.SerializeToString())
+    assert [*answer.clusters] == [*request.clusters]
+    assert "includeAll" in caplog.text
