@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aigw.standalone.base_xds import build, tls
+from aigw.standalone.base_xds import access_log, build, tls
 from aigw.standalone.base_xds.world import NotServable, World
 from aigw.standalone.default_log import default_access_log
 from extension_server.api import base, kinds
@@ -179,9 +179,37 @@ def test_without_an_envoy_proxy_ai_requests_are_logged_as_json_on_standard_outpu
     fields = config.log_format.json_format
     assert fields["gen_ai.request.model"] == "%REQ(X-AI-EG-MODEL)%"
     assert fields["gen_ai.usage.input_tokens"] == "%DYNAMIC_METADATA(io.envoy.ai_gateway:llm_input_token)%"
-    assert (
-        pool.message_class("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter")
-        .FromString(log.filter.extension_filter.typed_config.value)
-        .expression
-        == "request.headers['x-ai-eg-model'] != ''"
-    )
+    assert log.filter.header_filter.header.name == "x-ai-eg-model"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "request.headers['x-ai-eg-model'] != ''",
+        'request.headers["x-ai-eg-model"]!=""',
+        " request.headers['x-ai-eg-model'] != \"\" ",
+    ],
+)
+def test_the_presence_of_a_header_is_asked_of_envoys_own_filter(expression: str) -> None:
+    header = access_log.condition((expression,))["header_filter"]["header"]
+    assert header == {"name": "x-ai-eg-model", "string_match": {"exact": ""}, "invert_match": True}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "request.headers['x-ai-eg-model'] == ''",
+        "request.headers['x-ai-eg-model'] != 'm'",
+        "request.headers['X-Ai-Eg-Model'] != ''",
+        "request.headers['a'] != '' || request.headers['b'] != ''",
+        "response.headers['a'] != ''",
+        "!(request.headers['a'] != '')",
+        "response.code >= 400",
+    ],
+)
+def test_every_other_condition_is_left_to_cel(expression: str) -> None:
+    both = access_log.condition((expression, "request.headers['a'] != ''"))["and_filter"]["filters"]
+    packed = both[0]["extension_filter"]["typed_config"]
+    type_ = pool.message_class("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter")
+    assert type_.FromString(packed["value"]).expression == expression
+    assert "header_filter" in both[1]
