@@ -436,6 +436,8 @@ class Connection(asyncio.Protocol):
 
     def _settle(self) -> bool:
         """Looks at the queues after a flush: who is blocked, who goes on. True when that gave more to send."""
+        if not (self.sent or self._blocked or self._finished or self.full):
+            return False  # nothing was sent and nobody waits: a stream was opened, or reset
         queued = self.http.queued()
         if queued:
             for stream in self.sent:
