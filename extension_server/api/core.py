@@ -51,6 +51,12 @@ class Secret(Object):
         return self.string_data.get(key, self.data.get(key))
 
 
+class Namespace(Object):
+    namespaced = False
+    api_version: Literal["v1"] = "v1"
+    kind: Literal["Namespace"] = "Namespace"
+
+
 class ConfigMap(Object):
     api_version: Literal["v1"] = "v1"
     kind: Literal["ConfigMap"] = "ConfigMap"

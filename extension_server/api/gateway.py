@@ -137,8 +137,21 @@ class GatewayClass(Object):
 # ---- Gateway
 
 
+class LabelSelectorRequirement(Model):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Model):
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+
 class RouteNamespaces(Model):
-    from_: Literal["All", "Same"] = Field(default="Same", alias="from")
+    from_: Literal["All", "Same", "Selector"] = Field(default="Same", alias="from")
+    selector: LabelSelector | None = None
+    """with `Selector`: labels of namespaces; none allows none"""
 
 
 class RouteGroupKind(Model):

@@ -4,12 +4,13 @@ Names are Envoy Gateway's (xDS chapter §1.7, §11): `<gwNs>/<gwName>/<listener>
 the RouteConfiguration of the first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from extension_server.api import gateway as gateway_api
 from extension_server.api.gateway import Gateway, Listener, ParentReference
-from extension_server.compile import hostnames
+from extension_server.compile import hostnames, selectors
 
 _HTTP_ROUTE: Final = (gateway_api.GROUP, "HTTPRoute")
 
@@ -76,10 +77,19 @@ def refers_to(reference: ParentReference, namespace: str, gateway: Gateway) -> b
     )
 
 
+def selects(gateway: Gateway) -> bool:
+    """Whether a listener looks at the labels of namespaces."""
+    return any(listener.allowed_routes.namespaces.from_ == "Selector" for listener in gateway.spec.listeners)
+
+
 def attach(
-    gateway: Gateway, namespace: str, references: tuple[ParentReference, ...], hosts: tuple[str, ...]
+    gateway: Gateway,
+    namespace: str,
+    references: tuple[ParentReference, ...],
+    hosts: tuple[str, ...],
+    labels: Mapping[str, str] | None = None,
 ) -> Attachment:
-    """Where a route of `namespace` with these parentRefs and hostnames is served on `gateway`."""
+    """Where a route of `namespace`, which has `labels`, with these parentRefs and hostnames is served on `gateway`."""
     places: dict[Place, None] = {}
     refused = []
     names = configuration_names(gateway)
@@ -95,7 +105,7 @@ def attach(
         for listener in gateway.spec.listeners:
             if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
                 continue
-            if why_not := refusal(listener, namespace, gateway):
+            if why_not := refusal(listener, namespace, gateway, labels):
                 why = why_not
                 continue
             if not hostnames.intersect(listener.hostname or hostnames.ANY, hosts):
@@ -116,13 +126,17 @@ def hosts_on(gateway: Gateway, listener: Listener, hosts: tuple[str, ...]) -> tu
     return tuple(host for host in shared if not _taken(gateway, listener, host))
 
 
-def refusal(listener: Listener, namespace: str, gateway: Gateway) -> str:
-    """Why the listener does not allow AI routes of this namespace; empty when it does."""
+def refusal(listener: Listener, namespace: str, gateway: Gateway, labels: Mapping[str, str] | None = None) -> str:
+    """Why the listener does not allow AI routes of this namespace; empty when it does. `labels`: the namespace's; None
+    when they are not known, then it has the one that every namespace has."""
     allowed = listener.allowed_routes
     if allowed.kinds and not any((kind.group, kind.kind) == _HTTP_ROUTE for kind in allowed.kinds):
         return f"listener {listener.name} does not allow HTTPRoutes (allowedRoutes.kinds)"
     if allowed.namespaces.from_ == "Same" and namespace != gateway.namespace:
         return f"listener {listener.name} does not allow routes from namespace {namespace} (allowedRoutes)"
+    known = {selectors.NAME_LABEL: namespace} if labels is None else labels
+    if allowed.namespaces.from_ == "Selector" and not selectors.matches(allowed.namespaces.selector, known):
+        return f"listener {listener.name} does not select the labels of namespace {namespace} (allowedRoutes)"
     return ""
 
 

@@ -4,6 +4,7 @@ Noting the questions themselves makes the dependencies exact, those on what is *
 "who refers to whom" has to be kept in step with the compiler.
 """
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from extension_server.api.aigateway import AnyBackendSecurityPolicy
@@ -43,6 +44,10 @@ class Recorder:
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         self.reads.add(policies_key(backend))
         return self._resources.policies_of(backend)
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        self.reads.add(ObjectRef("Namespace", "", namespace))
+        return self._resources.labels(namespace)
 
     def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
         return self._resources.problem(kind, namespace, name)

@@ -80,7 +80,16 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
         return None
     found = [(ref, resources.get(Gateway, ref.namespace, ref.name)) for ref in gateways_of(route)]
     attachments = tuple(
-        (ref, attachment.attach(gateway, route.namespace, spec.parent_refs, spec.hostnames))
+        (
+            ref,
+            attachment.attach(
+                gateway,
+                route.namespace,
+                spec.parent_refs,
+                spec.hostnames,
+                resources.labels(route.namespace) if attachment.selects(gateway) else None,
+            ),
+        )
         for ref, gateway in found
         if gateway is not None
     )

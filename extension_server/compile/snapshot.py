@@ -14,6 +14,7 @@ from extension_server.api.aigateway import AnyBackendSecurityPolicy
 from extension_server.api.base import Object
 from extension_server.api.gateway import ReferenceGrant
 from extension_server.compile.result import ObjectRef
+from extension_server.compile.selectors import NAME_LABEL
 
 T = TypeVar("T", bound=Object)
 Target = tuple[str, str]
@@ -31,6 +32,9 @@ class Resources(Protocol):
 
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         """The BackendSecurityPolicies that target an AIServiceBackend, by name."""
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        """Labels of a namespace."""
 
     def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
         """Why an object that exists cannot be used at all (`get` gives None then); None when there is no such."""
@@ -86,6 +90,10 @@ class Snapshot:
 
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         return self._policies.get(backend, ())
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        """Namespaces are not objects of a file: each has the one label that it has everywhere."""
+        return {NAME_LABEL: namespace}
 
     def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
         return None

@@ -19,6 +19,8 @@ class Watched:
     plural: str
     models: tuple[type[Object], ...]
     """one per version, the preferred first"""
+    optional: bool = False
+    """may be forbidden; then it is as if there were none (namespaces: selectors see only the name)"""
 
     @property
     def kind(self) -> str:
@@ -71,7 +73,8 @@ WATCHED: Final[tuple[Watched, ...]] = (
     Watched("child", "httproutes", (gateway.HTTPRoute,)),
     Watched("child", "httproutefilters", (envoy_gateway.HTTPRouteFilter,)),
     Watched("secret", "secrets", (core.Secret,)),
+    Watched("foreign", "namespaces", (core.Namespace,), optional=True),
 )
 BY_KIND: Final = {watched.kind: watched for watched in WATCHED}
-CORE_VERSIONS: Final = {"v1": frozenset({"secrets", "events"})}
+CORE_VERSIONS: Final = {"v1": frozenset({"secrets", "events", "namespaces"})}
 """The core group has no discovery document of its own, and always has these."""

@@ -15,6 +15,7 @@ from extension_server.api.base import InvalidObject, Object
 from extension_server.api.gateway import Gateway, GatewayClass, ReferenceGrant
 from extension_server.compile.reads import Key, grants_key, policies_key
 from extension_server.compile.result import ObjectRef
+from extension_server.compile.selectors import NAME_LABEL
 from extension_server.compile.snapshot import Target, kind_of, targets
 from extension_server.controller import documents
 from extension_server.controller.client import Document
@@ -27,6 +28,7 @@ _CLASS: Final = kind_of(GatewayClass)
 _GATEWAY: Final = kind_of(Gateway)
 _ROUTE: Final = kind_of(AIGatewayRoute)
 _SECRET: Final = kind_of(core.Secret)
+_NAMESPACE: Final = kind_of(core.Namespace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,11 @@ class View:
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         found = (self.held(ref) for ref in self._policies.get(backend, ()))
         return tuple(each.object for each in found if each and isinstance(each.object, AnyBackendSecurityPolicy))
+
+    def labels(self, namespace: str) -> Mapping[str, str]:
+        held = self.held(ObjectRef(_NAMESPACE, "", namespace))
+        labels = held.object.metadata.labels if held and held.object else {}
+        return {NAME_LABEL: namespace, **labels}
 
     def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
         held = self.held(ObjectRef(kind_of(kind), namespace if kind.namespaced else "", name))

@@ -18,6 +18,9 @@ LONGEST_WAIT: Final = 10.0
 """Seconds between tries while the API server is away."""
 ABSENT_WAIT: Final = 5.0
 """Seconds until a kind that is not installed is looked for again."""
+FORBIDDEN: Final = 403
+FORBIDDEN_WAIT: Final = 60.0
+"""Seconds until a kind that we may not see is tried again."""
 _EVENTS_AT_ONCE: Final = 200
 """then other tasks get their turn"""
 
@@ -64,6 +67,9 @@ class Watcher:
                     self._since = ""
                 if exc.not_found:
                     self.resource = None
+                if exc.status == FORBIDDEN and self._watched.optional:
+                    await self._forbidden(exc)
+                    continue
                 _log.log(
                     logging.INFO if exc.gone else logging.WARNING,
                     "watching %s%s: %s",
@@ -74,6 +80,12 @@ class Watcher:
             # Also after a watch that ended well: an API server that ends them at once is not to be stormed.
             await self._wait(attempt)
             attempt += 1
+
+    async def _forbidden(self, exc: ApiError) -> None:
+        if not self.synced.is_set():
+            _log.warning("%s are not looked at%s: %s", self._watched.plural, self._where(), exc)
+        self.synced.set()
+        await asyncio.sleep(FORBIDDEN_WAIT)
 
     def _where(self) -> str:
         return f" in namespace {self._namespace}" if self._namespace is not None else ""

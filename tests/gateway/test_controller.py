@@ -353,3 +353,23 @@ async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, name
         assert "is served by example.com/other, not by Envoy Gateway" in found["message"]
         assert controller.sink.compiled == {}
         assert not http_route(cluster, namespace)
+
+
+async def test_a_namespace_that_gets_the_label_is_let_in(cluster: ApiServer, namespace: str) -> None:
+    own, other = f"{namespace}-own", namespace
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}})
+    for each in documents(other):
+        if each["kind"] == "Gateway":
+            each["metadata"]["namespace"] = own
+            each["spec"]["listeners"][0]["allowedRoutes"] = {
+                "namespaces": {"from": "Selector", "selector": {"matchLabels": {"ai": "yes"}}}
+            }
+        if each["kind"] == "AIGatewayRoute":
+            each["spec"]["parentRefs"][0]["namespace"] = own
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [own, other]) as controller:
+        found = await accepted(cluster, other, "False")
+        assert "does not select the labels of namespace" in found["message"]
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other, "labels": {"ai": "yes"}}})
+        await accepted(cluster, other, "True")
+        assert controller.sink.compiled[ObjectRef("Gateway", own, "edge")].filter_config.rules

@@ -8,6 +8,7 @@ from extension_server.api.base import parse
 from extension_server.api.gateway import Gateway, ParentReference
 from extension_server.compile.attachment import Place, attach, configuration_names
 from extension_server.compile.hostnames import covers, intersect
+from tests.support.manifests import objects
 
 
 def gateway(*listeners: dict[str, Any]) -> Gateway:
@@ -106,3 +107,42 @@ def test_section_and_port_choose_listeners() -> None:
 )
 def test_a_refusal_says_why(parent: dict[str, Any], hosts: tuple[str, ...], namespace: str, why: str) -> None:
     assert places(gateway(*TWO), hosts, namespace, **parent) == (set(), (why,))
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "allowed"),
+    [
+        ("{matchLabels: {team: a}}", {"team": "a", "x": "y"}, True),
+        ("{matchLabels: {team: a}}", {"team": "b"}, False),
+        ("{}", {}, True),
+        ("null", {"team": "a"}, False),
+        ("{matchExpressions: [{key: team, operator: In, values: [a, b]}]}", {"team": "b"}, True),
+        ("{matchExpressions: [{key: team, operator: In, values: [a, b]}]}", {}, False),
+        ("{matchExpressions: [{key: team, operator: NotIn, values: [a]}]}", {}, True),
+        ("{matchExpressions: [{key: team, operator: Exists}]}", {"team": ""}, True),
+        ("{matchExpressions: [{key: team, operator: DoesNotExist}]}", {"team": ""}, False),
+        ("{matchLabels: {kubernetes.io/metadata.name: other}}", None, True),
+        ("{matchLabels: {team: a}}", None, False),
+    ],
+)
+def test_a_listener_may_select_namespaces_by_label(selector: str, labels: dict[str, str] | None, allowed: bool) -> None:
+    text = f"""
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: Gateway
+    metadata: {{name: g, namespace: own}}
+    spec:
+      gatewayClassName: c
+      listeners:
+        - name: http
+          protocol: HTTP
+          port: 80
+          allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}
+    """
+    (served,) = objects(text)
+    assert isinstance(served, Gateway)
+    reference = ParentReference(name="g", namespace="own")
+    found = attach(served, "other", (reference,), (), labels)
+    assert bool(found.places) == allowed
+    assert [why for _, why in found.refused] == (
+        [] if allowed else ["listener http does not select the labels of namespace other (allowedRoutes)"]
+    )
