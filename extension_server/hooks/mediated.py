@@ -96,6 +96,7 @@ class Mediated:
         for table in self._tables:
             addition = additions.get(table.name, b"")
             table.rewrite(partial(self._route, table.name, addition, table.name in exposed))
+            table.fold()
         return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 
     def _patch_listener(self, listener: Element) -> None:

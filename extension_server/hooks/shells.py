@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from extension_server.xds import pool, route_table
+
 Message = Any
 """one protobuf message; classes are made at run time"""
 
@@ -20,7 +22,7 @@ _PACKAGE: Final = "aigw.shells"
 
 _TYPES: Final = {
     "RouteConfiguration": (("name", 1, "string"), ("virtual_hosts", 2, "VirtualHost*")),
-    "VirtualHost": (("routes", 3, "bytes*"),),
+    "VirtualHost": (("routes", 3, "bytes*"), ("matcher", 21, "bytes")),
     "Route": (("name", 14, "string"),),
     "Cluster": (("name", 1, "string"), ("load_assignment", 33, "ClusterLoadAssignment")),
     "ClusterLoadAssignment": (("endpoints", 2, "LocalityLbEndpoints*"),),
@@ -45,7 +47,7 @@ class RouteTable:
         self._shell = shell("RouteConfiguration").FromString(raw)
         self.name = str(self._shell.name)
         self._hosts = [[*host.routes] for host in self._shell.virtual_hosts]
-        self._changed = False
+        self._changed = self._by_token = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Every route, the last one first: a fallback is found soon."""
@@ -60,6 +62,10 @@ class RouteTable:
                 self._hosts[host] = changed
                 self._changed = True
 
+    def fold(self) -> None:
+        """Has Envoy find routes by their token (`xds.route_table`)."""
+        self._by_token = self._changed = True
+
     def without_routes(self) -> bytes:
         """The RouteConfiguration with its virtual hosts, but no route in them."""
         bare = shell("RouteConfiguration")()
@@ -69,12 +75,15 @@ class RouteTable:
         return bytes(bare.SerializeToString())
 
     def encode(self) -> bytes:
-        """`raw` itself when no route was replaced."""
+        """`raw` itself when nothing was replaced or folded."""
         if not self._changed:
             return self.raw
         for host, routes in zip(self._shell.virtual_hosts, self._hosts, strict=True):
             del host.routes[:]
-            host.routes.extend(routes)
+            if self._by_token and (tree := route_table.folded(routes)) is not None:
+                host.matcher = pool.serialized(tree)
+            else:
+                host.routes.extend(routes)
         return bytes(self._shell.SerializeToString(deterministic=True))
 
 

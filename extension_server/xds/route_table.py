@@ -14,7 +14,7 @@ path our filter has given to it. That is wanted: it is mediated for its rule, an
 Apart from `patches`, because everybody who edits routes wants them as a list: whoever publishes calls `fold` last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from extension_server.xds import pool
@@ -25,6 +25,7 @@ from filters.contract.config import RULE_HEADER
 NAME: Final = "aigw/rule"
 """of the matcher's input; tells our trees from a user's"""
 
+_HEADER: Final = RULE_HEADER.encode()
 _MATCHER: Final = "xds.type.matcher.v3.Matcher"
 _ROUTE_LIST: Final = "envoy.config.route.v3.RouteList"
 _HEADER_INPUT: Final = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
@@ -45,8 +46,24 @@ def unfold(resources: Resources) -> None:
                 _unfold(host)
 
 
-def tree(of_token: Mapping[str, Sequence[bytes]], others: Sequence[bytes]) -> Message:
-    """The matcher of a virtual host from its serialized routes. Envoy takes it in place of `routes`, never beside."""
+def folded(routes: Iterable[bytes]) -> Message | None:
+    """The tree of a virtual host, which Envoy takes in place of its `routes`; None when none of them demands a token.
+
+    Takes and keeps serialized routes; those that name the header are decoded. Raises DecodeError.
+    """
+    of_token: dict[str, list[bytes]] = {}
+    others = []
+    opened = pool.message_class(pool.ROUTE)
+    for route in routes:
+        token = _token(opened.FromString(route)) if _HEADER in route else None
+        if token is None:
+            others.append(route)
+        else:
+            of_token.setdefault(token, []).append(route)
+    return _tree(of_token, others) if of_token else None
+
+
+def _tree(of_token: Mapping[str, Sequence[bytes]], others: Sequence[bytes]) -> Message:
     made = pool.message(_MATCHER)
     header = made.matcher_tree.input
     header.name = NAME
@@ -54,27 +71,23 @@ def tree(of_token: Mapping[str, Sequence[bytes]], others: Sequence[bytes]) -> Me
     by_token = made.matcher_tree.exact_match_map.map
     for token, routes in of_token.items():
         _set(by_token[token].action, routes)
-    _set(made.on_no_match.action, others)
+    if others:
+        _set(made.on_no_match.action, others)
     return made
 
 
 def _fold(host: Message) -> None:
-    of_token: dict[str, list[bytes]] = {}
-    others = []
-    for route in host.routes:
-        token = _token(route)
-        if token is None:
-            others.append(pool.serialized(route))
-        else:
-            of_token.setdefault(token, []).append(pool.serialized(route))
-    if of_token:
-        host.matcher.CopyFrom(tree(of_token, others))
+    tree = folded([pool.serialized(route) for route in host.routes])
+    if tree is not None:
+        host.matcher.CopyFrom(tree)
         del host.routes[:]
 
 
 def _unfold(host: Message) -> None:
     by_token = host.matcher.matcher_tree.exact_match_map.map
-    lists = [*(by_token[token] for token in sorted(by_token)), host.matcher.on_no_match]
+    lists = [by_token[token] for token in sorted(by_token)]
+    if host.matcher.HasField("on_no_match"):
+        lists.append(host.matcher.on_no_match)
     routes = [route for each in lists for route in pool.unpacked(each.action.typed_config).routes]
     host.ClearField("matcher")
     host.routes.extend(routes)
@@ -83,7 +96,7 @@ def _unfold(host: Message) -> None:
 def _token(route: Message) -> str | None:
     """The token that the route demands."""
     for header in route.match.headers:
-        if header.name.lower() == RULE_HEADER and not header.invert_match:
+        if header.name == RULE_HEADER and not header.invert_match:
             exact = header.string_match.exact or header.exact_match
             if exact and not header.string_match.ignore_case:
                 return str(exact)

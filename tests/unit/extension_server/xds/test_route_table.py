@@ -40,7 +40,9 @@ def table(resources: Resources) -> tuple[dict[str, list[str]], list[str]]:
     assert not only.routes  # Envoy takes a list or a tree
     tree = only.matcher.matcher_tree
     assert pool.unpacked(tree.input.typed_config).header_name == "x-ai-eg-rule"
-    return {token: names(found) for token, found in tree.exact_match_map.map.items()}, names(only.matcher.on_no_match)
+    return {token: names(found) for token, found in tree.exact_match_map.map.items()}, (
+        names(only.matcher.on_no_match) if only.matcher.HasField("on_no_match") else []
+    )
 
 
 def names(on_match: Message) -> list[str]:
