@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from extension_server.api import aigateway, core, envoy_gateway, gateway
+from extension_server.api import aigateway, core, envoy_gateway, gateway, mcp, quota
 from extension_server.api.base import Object
 from extension_server.compile.snapshot import kind_of
 from extension_server.controller.client import Resource
@@ -66,6 +66,8 @@ WATCHED: Final[tuple[Watched, ...]] = (
         (aigateway.BackendSecurityPolicy, aigateway.BackendSecurityPolicyV1alpha1),
     ),
     Watched("ours", "gatewayconfigs", (aigateway.GatewayConfig,)),
+    Watched("ours", "mcproutes", (mcp.MCPRoute,)),
+    Watched("ours", "quotapolicies", (quota.QuotaPolicy,)),
     Watched("foreign", "gatewayclasses", (gateway.GatewayClass,)),
     Watched("foreign", "gateways", (gateway.Gateway,)),
     Watched("foreign", "referencegrants", (gateway.ReferenceGrant,)),

@@ -141,7 +141,11 @@ class Controller:
             keys = self._store.stale_secrets({key for part in parts if part for key in part.reads})
         view = self._store.view()
         for gateway in self._world.dirty():
-            touched.update(self._publish(gateway, self._world.assemble(view, gateway)))
+            try:
+                touched.update(self._publish(gateway, self._world.assemble(view, gateway)))
+            except Exception:
+                # Its last good configuration stays; the other Gateways are served.
+                _log.exception("%s cannot be put together", gateway)
             await asyncio.sleep(0)
         if touched:
             self._store.forget_secrets(self._world.secrets())
@@ -184,9 +188,9 @@ class Controller:
         content = (compiled.config_hash, compiled.rules, compiled.fallbacks)
         if self._published.get(gateway) == content:
             return set()
-        self._published[gateway] = content
         for sink in self._sinks:
             sink.put(compiled)
+        self._published[gateway] = content
         return self._behind(gateway)
 
     # ---- what runs

@@ -33,6 +33,8 @@ _SUCCEEDED: Final = {
     "AIServiceBackend": ("ReconciliationSucceeded", "AIServiceBackend reconciled successfully"),
     "BackendSecurityPolicy": ("ReconciliationSucceeded", "BackendSecurityPolicy reconciled successfully"),
     "GatewayConfig": ("Accepted", "GatewayConfig reconciled successfully"),
+    "MCPRoute": ("ReconciliationSucceeded", "MCP Gateway Route reconciled successfully"),
+    "QuotaPolicy": ("ReconciliationSucceeded", "QuotaPolicy reconciled successfully"),
 }
 
 

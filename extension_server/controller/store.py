@@ -5,6 +5,7 @@ are to be looked at again (`Change.checks`). A document that our models refuse n
 of that object stays in use, and `problem` says what is wrong. Nothing here does I/O.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -24,6 +25,7 @@ from extension_server.controller.kinds import BY_KIND, Watched
 
 T = TypeVar("T", bound=Object)
 
+_log = logging.getLogger(__name__)
 _CLASS: Final = kind_of(GatewayClass)
 _GATEWAY: Final = kind_of(Gateway)
 _ROUTE: Final = kind_of(AIGatewayRoute)
@@ -274,6 +276,9 @@ class Store:
             object_: Object | None = documents.read(watched.model(document["apiVersion"]), document)
         except (InvalidObject, LookupError) as exc:
             object_, problem = kept, str(exc)
+        except Exception as exc:
+            _log.exception("%s cannot be read", ref)
+            object_, problem = kept, f"cannot be read ({type(exc).__name__}); the controller's log has more"
         ours = watched.sort == "ours"
         new = Held(
             ref=ref,

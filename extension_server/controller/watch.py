@@ -77,6 +77,10 @@ class Watcher:
                     self._where(),
                     exc,
                 )
+            except Exception:
+                # A document that is none must not end the controller; what it was about comes with the next list.
+                _log.exception("watching %s%s", self._watched.plural, self._where())
+                self._since = ""
             # Also after a watch that ended well: an API server that ends them at once is not to be stormed.
             await self._wait(attempt)
             attempt += 1

@@ -5,6 +5,7 @@ A change of the store names the questions with new answers; parts that asked one
 Gateways that they belong to are put together again.
 """
 
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,8 @@ from typing import Final
 from extension_server.api import core
 from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, AnyBackendSecurityPolicy, GatewayConfig
 from extension_server.api.gateway import Gateway
+from extension_server.api.mcp import MCPRoute
+from extension_server.api.quota import QuotaPolicy
 from extension_server.compile import gateway as gateways
 from extension_server.compile.backends import BackendResolver
 from extension_server.compile.reads import Key, Recorder
@@ -25,6 +28,7 @@ from filters.contract.config import Cost
 _OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
 _GATEWAY: Final = kind_of(Gateway)
 _SECRET: Final = kind_of(core.Secret)
+_log = logging.getLogger(__name__)
 _REMEMBERED: Final = 64
 """Configurations per Gateway that a report of a filter may name. More than one is on its way only during a burst."""
 
@@ -110,7 +114,7 @@ class World:
         stale = [ref for ref, part in self._parts.items() if not part.reads.isdisjoint(wanted)]
         own = [key for key in wanted if key.kind in _OURS]
         for ref in sorted({*stale, *own}):
-            self._replace(ref, self._compile(view, ref))
+            self._replace(ref, self._compiled(view, ref))
             yield ref
         for ref in wanted:
             if ref.kind == _GATEWAY:
@@ -154,11 +158,29 @@ class World:
 
     # ---- inside
 
-    def _compile(self, view: View, ref: ObjectRef) -> Part | None:
+    def _compiled(self, view: View, ref: ObjectRef) -> Part | None:
+        """One object must never stop the others: what nobody thought of is an error of that object, whose last good
+        part stays."""
+        recorder = Recorder(view)
+        try:
+            return self._compile(view, recorder, ref)
+        except Exception as exc:
+            _log.exception("%s cannot be compiled", ref)
+            held, old = view.held(ref), self._parts.get(ref)
+            # Not the text of the error: it may quote what the object holds.
+            message = f"cannot be compiled ({type(exc).__name__}); please report this, the controller's log has more"
+            return Part(
+                generation=held.generation if held else None,
+                reads=frozenset(recorder.reads),
+                findings=(Finding(severity="error", object=ref, field="", reason="InternalError", message=message),),
+                route=old.route if old else None,
+                gateways=old.gateways if old else (),
+            )
+
+    def _compile(self, view: View, recorder: Recorder, ref: ObjectRef) -> Part | None:
         held = view.held(ref)
         if held is None or held.object is None or held.deleting:
             return None
-        recorder = Recorder(view)
         match held.object:
             case AIGatewayRoute() as route:
                 named = gateways_of(route)
@@ -177,6 +199,9 @@ class World:
                 findings = self._resolver(recorder).check_policy(policy)
             case GatewayConfig() as config:
                 findings = gateways.check_config(config).findings
+            case MCPRoute() | QuotaPolicy():
+                message = f"kind {ref.kind} is not served by this release; it has no effect"
+                findings = (Finding(severity="error", object=ref, field="", reason="NotSupported", message=message),)
             case other:
                 raise AssertionError(f"{other.kind} is not ours")
         return Part(generation=held.generation, reads=frozenset(recorder.reads), findings=findings)

@@ -355,6 +355,24 @@ async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, name
         assert not http_route(cluster, namespace)
 
 
+async def test_a_kind_that_is_not_served_says_so_and_can_be_deleted(cluster: ApiServer, namespace: str) -> None:
+    policy = {
+        "apiVersion": "aigateway.envoyproxy.io/v1alpha1",
+        "kind": "QuotaPolicy",
+        "metadata": {"name": "q", "namespace": namespace, "finalizers": ["aigateway.envoyproxy.io/finalizer"]},
+        "spec": {},
+    }
+    cluster.create(policy)
+    async with running(cluster.kubeconfig, [namespace]):
+
+        def look() -> dict[str, Any]:
+            return get(cluster, policy["apiVersion"], "QuotaPolicy", "q", namespace)
+
+        await eventually(lambda: condition(look(), "Accepted").get("reason") == "NotSupported")
+        cluster.delete(policy)
+        await eventually(lambda: not look())
+
+
 async def test_a_namespace_that_gets_the_label_is_let_in(cluster: ApiServer, namespace: str) -> None:
     own, other = f"{namespace}-own", namespace
     cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}})

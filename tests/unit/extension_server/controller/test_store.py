@@ -222,3 +222,14 @@ def test_only_secrets_that_somebody_asks_for_are_held() -> None:
     assert held.view().get(core.Secret, "n", "key") is None
     assert held.gone(ref).keys == {ref}
     assert held.stale_secrets([ref]) == ()
+
+
+def test_a_document_that_is_none_is_a_problem_of_its_own() -> None:
+    odd = stored(
+        {"apiVersion": ROUTE["apiVersion"], "kind": "AIGatewayRoute", "metadata": {"name": "odd"}, "spec": {1}}
+    )
+    held = store(odd)
+    found = held.held(ObjectRef("AIGatewayRoute", "n", "odd"))
+    assert found is not None
+    assert found.object is None
+    assert found.problem

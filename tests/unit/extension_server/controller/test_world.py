@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from extension_server.compile.reads import Key
 from extension_server.compile.result import ObjectRef
 from extension_server.compile.route import Settings
 from extension_server.compile.snapshot import Snapshot
+from extension_server.controller import world
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.store import Store
 from extension_server.controller.world import World
@@ -113,6 +115,46 @@ def test_a_gateway_that_goes_takes_its_configuration_along() -> None:
     both.remove(documents(WORLD)[1])
     assert both.world.compiled(EDGE) is None
     assert both.world.routes_of(EDGE) == (CHAT,)
+
+
+def test_what_nobody_thought_of_concerns_its_own_object_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Both()
+    both.put(*documents(WORLD))
+    good = both.world.compiled(EDGE)
+
+    def broken(*_: object) -> None:
+        raise KeyError("sk-1")
+
+    monkeypatch.setattr(world, "compile_route", broken)
+    changed = documents(WORLD)[4]
+    changed["spec"]["hostnames"] = ["new.example.com"]
+    service = documents(WORLD)[3]
+    service["metadata"]["name"] = "other"
+    both.put(changed, service)
+    part = both.world.part(CHAT)
+    assert part is not None
+    assert [str(finding) for finding in part.findings] == [
+        "AIGatewayRoute n/chat: cannot be compiled (KeyError); please report this, the controller's log has more"
+    ]
+    assert both.world.compiled(EDGE) == good
+    assert both.world.part(ObjectRef("AIServiceBackend", "n", "other")) is not None
+
+
+def test_kinds_that_are_not_served_say_so() -> None:
+    both = Both()
+    both.put(
+        *documents(
+            """
+            apiVersion: aigateway.envoyproxy.io/v1alpha1
+            kind: QuotaPolicy
+            metadata: {name: q}
+            spec: {}
+            """
+        )
+    )
+    part = both.world.part(ObjectRef("QuotaPolicy", "n", "q"))
+    assert part is not None
+    assert [finding.reason for finding in part.findings] == ["NotSupported"]
 
 
 CONFIG = """
