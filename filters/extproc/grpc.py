@@ -45,29 +45,49 @@ def frame(message: bytes) -> bytes:
     return _pack(0, len(message)) + message
 
 
-class MessageReader:
-    """Cuts a stream of bytes into messages. Linear in bytes; holds at most one message and what came behind it."""
+def prefix(message: bytes) -> bytes:
+    """What goes before a message that is not compressed."""
+    return _pack(0, len(message))
 
-    __slots__ = ("_buffer", "_gzip")
+
+_SMALL: Final = 4096
+_GATHERED: Final = 64 * 1024
+"""Pieces of less than _SMALL bytes are gathered into ones of up to _GATHERED: an object per byte would take forty."""
+
+
+class MessageReader:
+    """Cuts a stream of bytes into messages. Linear in bytes; holds at most one message and what came behind it.
+
+    What came is kept in its pieces and joined once, when a message is complete: a body of 600 KB comes in 37 frames,
+    and one buffer that grows, is copied out of and shrinks again took a fifth of all its time here.
+    """
+
+    __slots__ = ("_gzip", "_pieces", "_start", "size")
 
     def __init__(self, *, gzip: bool = False) -> None:
-        self._buffer = bytearray()
+        self._pieces: list[bytes | bytearray] = []
+        self._start = 0
+        """where in the first piece the next message begins"""
         self._gzip = gzip
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
-        return len(self._buffer)
+        self.size = 0
+        """bytes held"""
 
     def whole(self, data: bytes) -> bytes | None:
         """The message, if nothing is held and `data` is exactly one: the case of nearly every message."""
-        if self._buffer or len(data) < PREFIX:
+        if self.size or len(data) < PREFIX:
             return None
         compressed, length = _unpack(data)
         return None if compressed or len(data) - PREFIX != length else data[PREFIX:]
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        self.size += len(data)
+        pieces = self._pieces
+        if len(data) >= _SMALL:
+            pieces.append(data)
+        elif pieces and isinstance(last := pieces[-1], bytearray) and len(last) < _GATHERED:
+            last += data
+        elif data:
+            pieces.append(bytearray(data))
 
     def next(self) -> bytes | None:
         """The next complete message, None when more bytes are needed.
@@ -75,18 +95,38 @@ class MessageReader:
         Raises GrpcError RESOURCE_EXHAUSTED for a message beyond MAX_MESSAGE (as soon as its length is known), INTERNAL
         for a compressed one that cannot be read.
         """
-        buffer = self._buffer
-        if len(buffer) < PREFIX:
+        if self.size < PREFIX:
             return None
-        compressed, length = _unpack(buffer)
+        if len(self._pieces[0]) - self._start < PREFIX:
+            self._pieces = [b"".join(self._pieces)[self._start :]]
+            self._start = 0
+        compressed, length = _unpack(self._pieces[0], self._start)
         if length > MAX_MESSAGE:
             raise GrpcError(Status.RESOURCE_EXHAUSTED, f"a message of {length} bytes; {MAX_MESSAGE} are allowed")
-        end = PREFIX + length
-        if len(buffer) < end:
+        if self.size < PREFIX + length:
             return None
-        message = bytes(memoryview(buffer)[PREFIX:end])
-        del buffer[:end]
+        self._start += PREFIX
+        message = self._take(length)
+        self.size -= PREFIX + length
         return self._inflate(message, compressed) if compressed else message
+
+    def _take(self, length: int) -> bytes:
+        """The next `length` bytes, which are there."""
+        pieces, start = self._pieces, self._start
+        taken = []
+        number = 0
+        while length > (here := len(pieces[number]) - start):
+            taken.append(pieces[number][start:])
+            length -= here
+            start = 0
+            number += 1
+        taken.append(pieces[number][start : start + length])
+        start += length
+        if start == len(pieces[number]):
+            number, start = number + 1, 0
+        del pieces[:number]
+        self._start = start
+        return b"".join(taken)
 
     def _inflate(self, message: bytes, flag: int) -> bytes:
         if flag != 1 or not self._gzip:

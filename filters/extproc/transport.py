@@ -34,6 +34,9 @@ BUFFERED_LIMIT: Final = 1024 * 1024 * 1024
 """Bytes of incomplete messages per connection; beyond it the stream that wants more is refused."""
 SOCKET_BUFFER: Final = 1024 * 1024
 
+_LARGE: Final = 64 * 1024
+"""Bytes of a message that are not copied to stand behind its prefix."""
+
 _DRAIN_MARK: Final = b"aigw-end"
 _GRPC: Final = (b"content-type", b"application/grpc")
 _RESPONSE_HEADERS: Final = ((b":status", b"200"), _GRPC, (b"grpc-accept-encoding", b"identity,gzip"))
@@ -114,7 +117,11 @@ class Stream:
         if not self._answered:
             self._answered = True
             http.send_headers(self.id, _RESPONSE_HEADERS)
-        http.send_data(self.id, grpc.frame(message))
+        if len(message) < _LARGE:
+            http.send_data(self.id, grpc.frame(message))
+        else:
+            http.send_data(self.id, grpc.prefix(message))
+            http.send_data(self.id, message)
         connection = self._connection
         connection.sent.append(self)
         connection.touch()

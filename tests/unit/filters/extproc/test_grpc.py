@@ -1,9 +1,12 @@
 """gRPC framing, status and timeouts."""
 
 import gzip
+import itertools
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filters.extproc import grpc
 from filters.extproc.grpc import GrpcError, MessageReader, Status
@@ -31,6 +34,32 @@ def test_any_cut_gives_the_same_messages() -> None:
             position += step
         assert got == sent
         assert reader.size == 0
+
+
+def test_many_messages_in_one_piece_and_pieces_of_one_byte_are_read_in_linear_space() -> None:
+    reader = MessageReader()
+    reader.feed(grpc.frame(b"") * 100_000)
+    assert len(read_all(reader)) == 100_000
+    message = b"x" * 300_000
+    for byte in grpc.frame(message):
+        reader.feed(bytes((byte,)))
+    assert len(reader._pieces) < 10
+    assert reader.next() == message
+    assert (reader.size, reader._pieces) == (0, [])
+
+
+@given(st.lists(st.binary(max_size=40) | st.binary(min_size=4090, max_size=9000), max_size=8), st.data())
+def test_any_pieces_give_the_same_messages(sent: list[bytes], draw: st.DataObject) -> None:
+    data = b"".join(grpc.frame(message) for message in sent)
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=10)))
+    reader = MessageReader()
+    got = []
+    for start, end in itertools.pairwise((0, *cuts, len(data))):
+        reader.feed(data[start:end])
+        if draw.draw(st.booleans()):
+            got += read_all(reader)
+    assert got + read_all(reader) == sent
+    assert reader.size == 0
 
 
 def test_one_whole_message_takes_the_short_way() -> None:
