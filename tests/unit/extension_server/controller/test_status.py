@@ -132,6 +132,17 @@ def test_what_is_seen_in_envoy_is_told() -> None:
     )
 
 
+def test_a_route_that_is_spread_says_what_policies_have_to_target() -> None:
+    both = world()
+    (route,) = (each for each in documents(WORLD) if each["kind"] == "AIGatewayRoute")
+    route["spec"]["rules"][0]["backendRefs"] *= 17
+    both.put(route)
+    assert said(both, CHAT)["Accepted"].message == (
+        "AI Gateway Route reconciled successfully. Note: spec.rules: is served by several HTTPRoutes (chat, chat-1); "
+        "a policy that targets one has to target all of them"
+    )
+
+
 def test_programmed_follows_every_filter_of_every_gateway() -> None:
     both = world()
     reports = ReportedFilters()
