@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from filters.extproc import peers, server, service
 from filters.extproc.exchange import Exchange
-from filters.process import control
+from filters.process import control, memory
 from filters.process.admin import Admin
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ def admin_socket(base: str, worker: int) -> str:
 
 async def run(options: Options, program: Program) -> int:
     """Serves until SIGTERM, SIGINT or the end of stdin. Returns the exit code; 2: no good configuration or socket."""
+    memory.keep_large_blocks()
     worker = _Worker(options, program)
     stop = Stop(options.controlled)
     if options.config is not None and not await worker.start_with(options.config):
