@@ -80,7 +80,9 @@ class _Observer:
 
     def observe(self, observation: Observation) -> None:
         if self.controller is not None:
-            self.controller.observed(observation.gateway, observation.user_filters, observation.findings)
+            # Without a compiled result, nobody can tell which filter is before and which behind ours.
+            seen = observation.user_filters if observation.config_hash else None
+            self.controller.observed(observation.gateway, seen, observation.findings)
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:

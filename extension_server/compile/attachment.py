@@ -12,6 +12,9 @@ from extension_server.api import gateway as gateway_api
 from extension_server.api.gateway import Gateway, Listener, ParentReference
 from extension_server.compile import hostnames, selectors
 
+USER_FILTERS_ANNOTATION: Final = "aigateway.envoyproxy.io/user-filters"
+"""On a Gateway: names of its RouteConfigurations whose listener has a filter of the user's after ours, with commas. The
+extension server that sees one writes it, so that every replica compiles the same, also after a restart."""
 _HTTP_ROUTE: Final = (gateway_api.GROUP, "HTTPRoute")
 
 
@@ -75,6 +78,11 @@ def refers_to(reference: ParentReference, namespace: str, gateway: Gateway) -> b
         and reference.name == gateway.name
         and (reference.namespace or namespace) == gateway.namespace
     )
+
+
+def user_filters(gateway: Gateway) -> frozenset[str]:
+    """RouteConfigurations of which was seen that a filter of the user's runs after ours (the annotation's text)."""
+    return frozenset(gateway.metadata.annotations.get(USER_FILTERS_ANNOTATION, "").split(",")) - {""}
 
 
 def selects(gateway: Gateway) -> bool:

@@ -37,7 +37,8 @@ class Settings:
     token_key: bytes
     root_prefix: str = "/"
     user_filters: Collection[str] = ()
-    """names of RouteConfigurations whose listener has a filter of the user's after ours"""
+    """names of RouteConfigurations whose listener has a filter of the user's after ours, besides those that Gateways
+    are annotated with"""
     aws_environment: AwsEnvironment | None = None
     created: int = 0
     """Unix time that models of routes without an age are listed with"""
@@ -111,14 +112,15 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
             findings=(*refused, *conflicts),
         )
     own = costs.of_route(route)
+    seen = frozenset(settings.user_filters).union(
+        *(attachment.user_filters(gateway) for _, gateway in found if gateway is not None)
+    )
     compiler = RuleCompiler(
         route=route,
         resolver=BackendResolver(resources=resources, aws_environment=settings.aws_environment),
         costs=own.costs,
         token_key=settings.token_key,
-        user_filters=any(
-            place.configuration in settings.user_filters for _, attached in attachments for place in attached.places
-        ),
+        user_filters=any(place.configuration in seen for _, attached in attachments for place in attached.places),
     )
     rules = tuple(compiler.compile(index, rule) for index, rule in enumerate(spec.rules))
     flat = [(made, compiled) for rule in rules for made, compiled in zip(rule.generated, rule.compiled, strict=True)]

@@ -8,7 +8,7 @@ from extension_server.compile.result import Finding, ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    user_filters: frozenset[str]
+    user_filters: frozenset[str] | None
     findings: tuple[Finding, ...]
 
 
@@ -18,20 +18,22 @@ class Observations:
     def __init__(self) -> None:
         self._seen: dict[ObjectRef, _Seen] = {}
 
-    def put(self, gateway: ObjectRef, user_filters: Collection[str], findings: Iterable[Finding]) -> set[ObjectRef]:
-        """Returns the objects about which there is something new to say; the Gateway itself stands for its routes."""
-        new = _Seen(frozenset(user_filters), tuple(findings))
-        old = self._seen.get(gateway, _Seen(frozenset(), ()))
+    def put(
+        self, gateway: ObjectRef, user_filters: Collection[str] | None, findings: Iterable[Finding]
+    ) -> set[ObjectRef]:
+        """`user_filters` None: it could not be seen. Returns the objects about which there is something new to say."""
+        old = self._seen.get(gateway, _Seen(None, ()))
+        new = _Seen(old.user_filters if user_filters is None else frozenset(user_filters), tuple(findings))
         self._seen[gateway] = new
         return {finding.object for finding in set(old.findings) ^ set(new.findings)}
 
     def forget(self, gateway: ObjectRef) -> None:
         self._seen.pop(gateway, None)
 
-    @property
-    def user_filters(self) -> frozenset[str]:
-        """RouteConfigurations with a filter of the user's after ours."""
-        return frozenset(name for seen in self._seen.values() for name in seen.user_filters)
+    def user_filters(self, gateway: ObjectRef) -> frozenset[str] | None:
+        """RouteConfigurations with a filter of the user's after ours; None while that is not known."""
+        seen = self._seen.get(gateway)
+        return seen.user_filters if seen else None
 
     def of(self, route: ObjectRef, gateways: Iterable[ObjectRef]) -> tuple[Finding, ...]:
         """What concerns a route: itself, or a Gateway that serves it."""

@@ -57,11 +57,12 @@ class WorkQueue(Generic[K]):
             self.add((key,))
 
     def clear(self) -> None:
-        """Forgets everything that has not begun."""
+        """Forgets everything. For when nobody works any more: what a worker was stopped at is forgotten too."""
         for timer in self._later.values():
             timer.cancel()
         self._later.clear()
         self._waiting.clear()
+        self._active.clear()
         self._again.clear()
         self._attempts.clear()
 

@@ -14,18 +14,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from datetime import datetime
 from typing import Final
 
+from extension_server.api.gateway import Gateway
+from extension_server.compile import attachment
 from extension_server.compile.reads import Key
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.controller.client import Api, ApiError, Resource, backed_off
-from extension_server.controller.kinds import WATCHED
+from extension_server.controller.kinds import BY_KIND, WATCHED
 from extension_server.controller.leader import Elector
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
+from extension_server.controller.queue import WorkQueue
 from extension_server.controller.store import Change, Store
 from extension_server.controller.token_key import SECRETS
 from extension_server.controller.watch import Watcher
 from extension_server.controller.world import World
-from extension_server.controller.writer import Writer
+from extension_server.controller.writer import LONGEST_WAIT, Writer
 
 SETTLE: Final = 30.0
 """Seconds that filters have to connect after a start, before "none" is believed."""
@@ -70,6 +73,7 @@ class Controller:
         ]
         self._observations = Observations()
         self._writer = Writer(api, store, world, reports, self._observations, self._resource_of, self._changed, now)
+        self._annotations: WorkQueue[ObjectRef] = WorkQueue()
         self._leading = False
         self._levels: dict[ObjectRef, int | None] = {}
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
@@ -88,21 +92,22 @@ class Controller:
             group.create_task(self._reconcile(), name="reconcile")
             group.create_task(self._write(), name="write")
             group.create_task(self._settle_reports(), name="settle")
+            group.create_task(self._annotate(), name="annotate")
 
     @property
     def idle(self) -> bool:
         """Nothing is left to do about what is known."""
         return self.ready.is_set() and not (self._busy or self._pending or (self._leading and not self._writer.idle))
 
-    def observed(self, gateway: ObjectRef, user_filters: Collection[str], findings: Iterable[Finding]) -> None:
+    def observed(self, gateway: ObjectRef, user_filters: Collection[str] | None, findings: Iterable[Finding]) -> None:
         """What a translation of Envoy Gateway's showed. `user_filters`: the RouteConfigurations of the Gateway whose
-        listener has a filter of the user's after ours."""
+        listener has a filter of the user's after ours; None when that could not be seen."""
         concerned = self._observations.put(gateway, user_filters, findings)
         checks = {ref for ref in concerned if ref != gateway}
         if gateway in concerned:
             checks.update(self._world.routes_of(gateway))
-        keys = self._world.set_user_filters(self._observations.user_filters)
-        self._changed(Change(keys=keys, checks=checks))
+        self._changed(Change(checks=checks))
+        self._annotations.add((gateway,))
 
     # ---- compiling
 
@@ -238,6 +243,37 @@ class Controller:
                     writer.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await writer
+
+    async def _annotate(self) -> None:
+        """Whichever replica Envoy Gateway calls tells the others what it saw, on the Gateway. Not the leader's job: it
+        may never be called."""
+        await self.ready.wait()
+        while True:
+            gateway = await self._annotations.take()
+            try:
+                await self._annotate_one(gateway)
+            except ApiError as exc:
+                _log.warning("%s: %s", gateway, exc)
+                self._annotations.failed(gateway, longest=LONGEST_WAIT)
+            else:
+                self._annotations.done(gateway)
+
+    async def _annotate_one(self, gateway: ObjectRef) -> None:
+        """Raises ApiError."""
+        held, seen = self._store.held(gateway), self._observations.user_filters(gateway)
+        if held is None or not isinstance(held.object, Gateway) or seen is None:
+            return
+        if seen == attachment.user_filters(held.object):
+            return
+        note = {attachment.USER_FILTERS_ANNOTATION: ",".join(sorted(seen)) or None}
+        patch = {"metadata": {"uid": held.uid, "annotations": note}}
+        try:
+            answer = await self._api.patch(self._resource_of(gateway.kind), gateway.namespace, gateway.name, patch)
+        except ApiError as exc:
+            if exc.not_found:
+                return
+            raise
+        self._changed(self._store.put(BY_KIND[gateway.kind], answer))
 
     def _resource_of(self, kind: str) -> Resource:
         """Raises LookupError for a kind that is not installed."""

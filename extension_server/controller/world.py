@@ -102,12 +102,6 @@ class World:
 
     # ---- changing
 
-    def set_user_filters(self, names: Collection[str]) -> set[Key]:
-        """Configurations whose listener has a filter of the user's after ours. Returns what has to be recompiled."""
-        changed = frozenset(names) ^ frozenset(self.settings.user_filters)
-        self.settings = _with_user_filters(self.settings, frozenset(names))
-        return {ObjectRef(_GATEWAY, *name.split("/")[:2]) for name in changed if name.count("/") == 2}
-
     def recompile(self, view: View, keys: Collection[Key]) -> Iterator[ObjectRef]:
         """Recompiles the parts that `keys` concern, one per step, and names each."""
         wanted = set(keys)
@@ -223,13 +217,3 @@ class World:
         if before != after:
             for gateway in {*(old.gateways if old else ()), *(new.gateways if new else ())}:
                 self._dirty.setdefault(gateway, set()).add(ref)
-
-
-def _with_user_filters(settings: Settings, names: frozenset[str]) -> Settings:
-    return Settings(
-        token_key=settings.token_key,
-        root_prefix=settings.root_prefix,
-        user_filters=names,
-        aws_environment=settings.aws_environment,
-        created=settings.created,
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from extension_server.compile.result import ObjectRef
+from extension_server.compile.result import Finding, ObjectRef
 from tests.support import envoy_gateway_crds
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.controller import CLASS_CONTROLLER, Running, condition, eventually, running
@@ -353,6 +353,55 @@ async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, name
         assert "is served by example.com/other, not by Envoy Gateway" in found["message"]
         assert controller.sink.compiled == {}
         assert not http_route(cluster, namespace)
+
+
+async def test_what_one_replica_sees_in_envoy_every_replica_compiles(cluster: ApiServer, namespace: str) -> None:
+    gateway = ObjectRef("Gateway", namespace, "edge")
+    for each in documents(namespace):
+        cluster.apply(each)
+
+    def plans(controller: Running) -> set[str]:
+        return {rule.plan for rule in controller.sink.compiled[gateway].rules}
+
+    async with (
+        running(cluster.kubeconfig, [namespace], identity="one") as leader,
+        running(cluster.kubeconfig, [namespace], identity="two") as other,
+    ):
+        await accepted(cluster, namespace, "True", "Programmed")
+        note = Finding(severity="warning", object=gateway, field="spec.listeners", reason="X", message="one runs after")
+        seeing, blind = (other, leader) if leader.controller.lead.is_set() else (leader, other)
+        seeing.controller.observed(gateway, {f"{namespace}/edge/http"}, (note,))
+        await eventually(lambda: plans(seeing) == plans(blind) == {"attempt"})
+        token = seeing.sink.compiled[gateway].rules[0].token
+        await eventually(
+            lambda: http_route(cluster, namespace)["spec"]["rules"][0]["matches"][0]["headers"][0]["value"] == token
+        )
+        seeing.controller.observed(gateway, None, ())
+        await seeing.idle()
+        assert plans(seeing) == {"attempt"}
+        seeing.controller.observed(gateway, (), ())
+        await eventually(lambda: plans(seeing) == plans(blind) == {"single"})
+        found = get(cluster, GW, "Gateway", "edge", namespace)
+        assert "aigateway.envoyproxy.io/user-filters" not in found["metadata"].get("annotations", {})
+
+
+async def test_what_is_seen_in_envoy_is_told_on_the_route(cluster: ApiServer, namespace: str) -> None:
+    gateway = ObjectRef("Gateway", namespace, "edge")
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await accepted(cluster, namespace, "True")
+        bad = Finding(
+            severity="error", object=gateway, field="spec.listeners", reason="MergedGateways", message="merged"
+        )
+        controller.controller.observed(gateway, (), (bad,))
+        found = await accepted(cluster, namespace, "False")
+        assert (found["reason"], found["message"]) == (
+            "MergedGateways",
+            f"Gateway {namespace}/edge: spec.listeners: merged",
+        )
+        controller.controller.observed(gateway, (), ())
+        await accepted(cluster, namespace, "True")
 
 
 async def test_a_kind_that_is_not_served_says_so_and_can_be_deleted(cluster: ApiServer, namespace: str) -> None:

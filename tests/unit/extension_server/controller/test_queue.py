@@ -44,10 +44,14 @@ async def test_a_failure_comes_back_by_itself_and_at_once_when_it_is_added() -> 
     assert await queue.take() == "a"
 
 
-async def test_clearing_forgets_what_has_not_begun() -> None:
+async def test_clearing_forgets_what_waits_and_what_was_stopped_in_the_middle() -> None:
     queue: WorkQueue[str] = WorkQueue()
-    queue.add(["a", "b"])
+    queue.add(["a", "b", "c"])
     await queue.take()
     queue.failed("a", longest=1000)
+    await queue.take()
+    queue.add(["b"])
     queue.clear()
     assert queue.idle
+    queue.add(["b"])
+    assert await queue.take() == "b"

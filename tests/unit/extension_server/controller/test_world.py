@@ -101,12 +101,12 @@ def test_what_a_filter_runs_tells_which_routes_it_serves_as_they_are_now() -> No
 def test_a_filter_of_the_users_changes_the_plan_of_what_it_sees() -> None:
     both = Both()
     both.put(*documents(WORLD))
-    assert both.follow(both.world.set_user_filters({"n/edge/http"})) == [CHAT]
+    gateway = documents(WORLD)[1]
+    gateway["metadata"]["annotations"] = {"aigateway.envoyproxy.io/user-filters": "n/edge/http,n/edge/other"}
+    assert both.put(gateway) == [CHAT]
     found = both.world.compiled(EDGE)
     assert found is not None
     assert {rule.plan for rule in found.rules} == {"attempt"}
-    assert both.world.set_user_filters({"n/edge/http"}) == set()
-    assert both.world.set_user_filters({"strange name"}) == {EDGE}
 
 
 def test_a_gateway_that_goes_takes_its_configuration_along() -> None:
