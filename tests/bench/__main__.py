@@ -7,7 +7,9 @@ import argparse
 import contextlib
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +18,16 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import scenarios, stack, targets
+from tests.bench import answers, scenarios, stack, targets
 from tests.bench.measure import Result, Window, summarize, window
+from tests.bench.processes import machine_seconds
 from tests.bench.scenarios import KINDS, Scenario
 from tests.bench.stack import Measured
 
 BUSY: Final = 0.1
 """Cores that other processes may use without a warning."""
+LOOK: Final = 1.0
+"""Seconds for which the machine is watched before the measurement."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,18 +50,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
     options = parser.parse_args()
     rows = scenarios.quick() if options.quick else scenarios.full()
-    route_rows = [] if options.quick else scenarios.routes()
+    route_rows = scenarios.routes(("pass",)) if options.quick else scenarios.routes()
     if options.only:
         rows = _only(rows, options.only)
         route_rows = [row for row in route_rows if options.only in row.name]
     console = Console()
     if not console.is_terminal:
-        console = Console(width=150)
+        console = Console(width=160)
+    _show_load(console)
     document = uvloop.run(run(rows, route_rows, options.rounds, options.seconds, console))
     show(document, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
     console.print(f"machine-readable copy: {options.out}", highlight=False)
+
+
+def _show_load(console: Console) -> None:
+    """Says beforehand when a measurement would be in vain."""
+    before, began = machine_seconds(), time.perf_counter()
+    time.sleep(LOOK)
+    busy = (machine_seconds() - before) / (time.perf_counter() - began)
+    if busy > BUSY:
+        console.print(
+            f"[yellow]other processes use {busy:.1f} of {os.cpu_count()} cores now; stop them for numbers that can be "
+            "compared[/yellow]",
+            highlight=False,
+        )
 
 
 def _only(rows: Sequence[Scenario], text: str) -> list[Scenario]:
@@ -122,55 +141,106 @@ def _machine() -> dict[str, str]:
     return found
 
 
+_TITLES: Final = {
+    "unary": "Closed loop: each connection asks again as soon as it has its answer",
+    "paced": "Equal pace: every system is asked equally often",
+    "stream": f"Streams: a chunk every {answers.PACE * 1000:g} ms on each connection",
+    "bytes": "Growth with the body (an answer of 1 KB)",
+    "chunks": f"Growth with the stream: a chunk every {answers.FAST * 1000:g} ms on each connection",
+    "routes": "Growth with the number of rules (closed loop)",
+}
+"""group of rows → title of its table"""
+_GROWTH: Final = ("bytes", "chunks", "routes")
+_UNITS: Final = """\
+Medians of {rounds} rounds. KB: of the request. Envoy, filter, sum: CPU in µs per request. × bare: sum to that of bare
+Envoy in the same rounds. µs/chunk: CPU over bare Envoy. RSS: Envoy, filter. others: cores that other processes took."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    cell: Callable[[Result], str]
+    groups: Collection[str] = tuple(_TITLES)
+    """the tables that have it"""
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+_COLUMNS: Final = (
+    _Column("KB", lambda row: str(row.kilobytes)),
+    _Column("conns", lambda row: str(row.connections)),
+    _Column("asked/s", lambda row: str(row.rate), ("paced",)),
+    _Column("chunks", lambda row: f"{row.chunks}{' gzip' if row.gzip else ''}", ("stream", "chunks")),
+    _Column("rules", lambda row: str(row.routes), ("routes",)),
+    _Column("answers/s", lambda row: _count(row.per_second)),
+    _Column("p50 ms", lambda row: f"{row.p50_ms:.2f}"),
+    _Column("p99 ms", lambda row: f"{row.p99_ms:.2f}"),
+    _Column("Envoy", lambda row: f"{row.envoy_us:.0f}"),
+    _Column("filter", lambda row: f"{row.filter_us:.0f}" if row.filter_us else "–"),
+    _Column("sum", lambda row: f"{row.cpu_us:.0f}"),
+    _Column(
+        "× bare",
+        lambda row: "" if row.ratio is None else f"{row.ratio:.2f}",
+        ("unary", "paced", "stream", "bytes", "chunks"),
+    ),
+    _Column("µs/chunk", lambda row: "" if row.chunk_us is None else f"{row.chunk_us:.1f}", ("stream", "chunks")),
+    _Column("RSS MiB", lambda row: f"{row.envoy_rss_mib:.0f}, {row.filter_rss_mib:.0f}"),
+    _Column("others", lambda row: f"[yellow]{row.others:.1f} ![/yellow]" if row.others > BUSY else ""),
+)
+
+
 def show(document: Document, console: Console) -> None:
-    """Prints the rows, then the promises."""
-    table = Table(title="CPU in µs per request, medians; ratio to bare Envoy in the same rounds", title_justify="left")
-    table.add_column("what")
-    for title in ("KB", "conns", "chunks", "req/s", "p50 ms", "p99 ms", "Envoy", "filter", "sum", "×bare", "µs/chunk"):
-        table.add_column(title, justify="right")
-    table.add_column("RSS MiB", justify="right")
-    group = ""
-    for result in document.results:
-        if group and result.group != group:
-            table.add_section()
-        group = result.group
-        table.add_row(*_cells(result))
-    console.print(table)
+    """Prints a table per group of rows, then the targets. docs/benchmarks.md tells how to read them."""
+    console.print(_UNITS.format(rounds=max((row.rounds for row in document.results), default=0)), highlight=False)
+    for group, title in _TITLES.items():
+        rows = [row for row in document.results if row.group == group]
+        if rows:
+            console.print(_table(group, title, rows))
     idle = ", ".join(f"{name} {value:.0f}" for name, value in document.idle_rss_mib.items())
     console.print(
         f"first answer {document.start_seconds} s after process start; idle RSS in MiB: {idle}", highlight=False
     )
-    others = max(result.others for result in document.results)
-    if others > BUSY:
-        console.print(f"[yellow]other processes used up to {others:.1f} cores: the numbers are too high[/yellow]")
     promises = Table(title="Targets", title_justify="left")
-    for title in ("what", "limit", "measured", ""):
+    for title in ("what", "at most", "measured", ""):
         promises.add_column(title, justify="left" if title in ("what", "") else "right")
     for check in document.checks:
-        verdict = "[green]kept[/green]" if check.kept else "[red]missed[/red]"
+        verdict = "[green]met[/green]" if check.kept else "[red]missed[/red]"
         promises.add_row(check.what, f"{check.limit:g}", f"{check.value:g}", verdict)
     console.print(promises)
+    _show_disturbance(document, console)
 
 
-def _cells(result: Result) -> list[str]:
-    chunks = f"{result.chunks}{' gzip' if result.gzip else ''}" if result.chunks else ""
-    routes = f", {result.routes} routes" if result.group == "routes" else ""
-    pace = f" at {result.rate}/s" if result.rate else ""
-    return [
-        KINDS[result.kind] + routes + pace,  # type: ignore[index]  # the name of a Kind
-        str(result.kilobytes),
-        str(result.connections),
-        chunks,
-        f"{result.per_second:.0f}" if result.per_second >= 10 else f"{result.per_second:.1f}",
-        f"{result.p50_ms:.2f}",
-        f"{result.p99_ms:.2f}",
-        f"{result.envoy_us:.0f}",
-        f"{result.filter_us:.0f}",
-        f"{result.cpu_us:.0f}",
-        "" if result.ratio is None else f"{result.ratio:.2f}",
-        "" if result.chunk_us is None else f"{result.chunk_us:.1f}",
-        f"{result.envoy_rss_mib:.0f}, {result.filter_rss_mib:.0f}",
-    ]
+def _table(group: str, title: str, rows: Sequence[Result]) -> Table:
+    columns = [column for column in _COLUMNS if group in column.groups]
+    table = Table(title=title, title_justify="left")
+    table.add_column("what", no_wrap=True)
+    for column in columns:
+        table.add_column(column.title, justify="right")
+    for index, row in enumerate(rows):
+        # A block for rows that are to be compared: of one kind, or of one size.
+        before = rows[index - 1]
+        if index and (row.kind != before.kind if group in _GROWTH else row.kind == rows[0].kind):
+            table.add_section()
+        table.add_row(KINDS[row.kind], *(column.cell(row) for column in columns))
+    return table
+
+
+def _show_disturbance(document: Document, console: Console) -> None:
+    console.print(
+        f"{document.machine['cpus']} CPUs, load average {document.machine['load']} at the end", highlight=False
+    )
+    disturbed = [row.others for row in document.results if row.others > BUSY]
+    if disturbed:
+        console.print(
+            f"[yellow]DISTURBED: in {len(disturbed)} of {len(document.results)} rows (marked !) other processes used "
+            f"up to {max(disturbed):.1f} cores. CPU per request is too high there, ratios are less so; measure again "
+            "on a quiet machine before you believe a missed target.[/yellow]",
+            highlight=False,
+        )
+    else:
+        console.print("no other process disturbed the measurement", highlight=False)
 
 
 if __name__ == "__main__":

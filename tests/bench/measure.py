@@ -10,7 +10,7 @@ import msgspec
 from tests.bench.answers import answer
 from tests.bench.client import Generator
 from tests.bench.processes import machine_seconds, own_seconds
-from tests.bench.scenarios import Scenario
+from tests.bench.scenarios import Kind, Scenario
 from tests.bench.stack import Measured
 
 WARM_UP: Final = 0.25
@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     group: str
-    kind: str
+    kind: Kind
     kilobytes: int
     connections: int
     chunks: int

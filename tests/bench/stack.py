@@ -64,7 +64,7 @@ def upstreams(keys: Sequence[str]) -> Iterator[Mapping[str, int]]:
 
 @contextlib.contextmanager
 def bare_envoy(ports: Mapping[str, int]) -> Iterator[Measured]:
-    """Envoy with nothing but its router: a route per answer."""
+    """Envoy with the gateway's listener and cluster options and nothing but its router: a route per answer."""
     port = free_port()
     with running_envoy(_bare_bootstrap(port, ports)) as envoy:
         yield Measured(port, Processes((envoy.pid,)), Processes(()), Processes(()))
@@ -92,18 +92,25 @@ def _bare_bootstrap(port: int, ports: Mapping[str, int]) -> dict[str, Any]:
     routes = [
         {
             "match": {"prefix": "/", "headers": [{"name": KEY_HEADER, "string_match": {"exact": key}}]},
-            "route": {"cluster": key, "timeout": "0s"},
+            "route": {"cluster": key, "timeout": "60s", "append_x_forwarded_host": True},
         }
         for key in ports
     ]
     manager = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bare",
+        # As in the gateway's listener, so that only what the gateway does makes a difference.
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+        "server_header_transformation": "PASS_THROUGH",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True},
             }
         ],
     }
@@ -120,7 +127,9 @@ def _bare_bootstrap(port: int, ports: Mapping[str, int]) -> dict[str, Any]:
         {
             "name": key,
             "type": "STATIC",
-            "connect_timeout": "5s",
+            "connect_timeout": "10s",
+            "per_connection_buffer_limit_bytes": 32_768,
+            "lb_policy": "LEAST_REQUEST",
             "load_assignment": {"cluster_name": key, "endpoints": [{"lb_endpoints": [_endpoint(each)]}]},
         }
         for key, each in ports.items()

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.measure import Result
+from tests.bench.scenarios import KINDS, Kind
 
 SUM_PASS: Final = 3.2
 SUM_TRANSLATED: Final = 4.0
@@ -42,16 +43,19 @@ def checks(results: Mapping[str, Result], idle_rss_mib: float) -> list[Check]:
     ]
 
 
+_LIMITS: Final[tuple[tuple[Kind, float, float], ...]] = (
+    ("pass", SUM_PASS, FILTER_PASS),
+    ("anthropic", SUM_TRANSLATED, FILTER_TRANSLATED),
+    ("bedrock", SUM_TRANSLATED, FILTER_TRANSLATED),
+)
+
+
 def _unary(results: Mapping[str, Result]) -> Iterator[Check]:
-    for kind, ratio, filter_ in (
-        ("pass", SUM_PASS, FILTER_PASS),
-        ("anthropic", SUM_TRANSLATED, FILTER_TRANSLATED),
-        ("bedrock", SUM_TRANSLATED, FILTER_TRANSLATED),
-    ):
-        for group, pace in (("unary", ""), ("paced", ", same pace")):
+    for kind, ratio, filter_ in _LIMITS:
+        for group, pace in (("unary", "closed loop"), ("paced", "equal pace")):
             result = results.get(f"{group}/{kind}/6KB/32c")
             if result is not None and result.ratio is not None:
-                what = f"{kind}, 6 KB, 32 connections{pace}"
+                what = f"{KINDS[kind]}, 6 KB, 32 connections, {pace}"
                 yield Check(f"{what}: CPU, × bare Envoy", ratio, result.ratio)
                 yield Check(f"{what}: filter, µs per request", filter_, result.filter_us)
 
@@ -61,11 +65,13 @@ def _chunks(results: Mapping[str, Result]) -> Iterator[Check]:
         if result.group == "stream" and result.chunks == 500 and result.chunk_us is not None and result.kind != "bare":
             limit = CHUNK_PASS if result.kind == "pass" else CHUNK_TRANSLATED
             suffix = ", gzip" if result.gzip else ""
-            yield Check(f"{result.kind}, 500 chunks{suffix}: µs per chunk over bare Envoy", limit, result.chunk_us)
+            yield Check(
+                f"{KINDS[result.kind]}, 500 chunks{suffix}: µs per chunk over bare Envoy", limit, result.chunk_us
+            )
 
 
 def _scaling(results: Iterable[Result]) -> Iterator[Check]:
-    by_row: dict[tuple[str, str, bool], list[Result]] = {}
+    by_row: dict[tuple[str, Kind, bool], list[Result]] = {}
     for result in results:
         if result.group in ("bytes", "chunks", "routes") and result.kind != "bare":
             by_row.setdefault((result.group, result.kind, result.gzip), []).append(result)
@@ -75,11 +81,11 @@ def _scaling(results: Iterable[Result]) -> Iterator[Check]:
         small, large = row[0], row[-1]
         suffix = ", gzip" if gzip else ""
         if group == "routes":
-            what = f"{kind}: CPU with {large.routes} routes, × that with {small.routes}"
+            what = f"{KINDS[kind]}: CPU with {large.routes} rules, × that with {small.routes}"
             yield Check(what, FLAT, round(large.cpu_us / small.cpu_us, 2))
         elif group == "bytes":
-            what = f"{kind}: CPU per byte at {large.kilobytes} KB, × that at {small.kilobytes} KB"
+            what = f"{KINDS[kind]}: CPU per byte at {large.kilobytes} KB, × that at {small.kilobytes} KB"
             yield Check(what, LINEAR, round(large.cpu_us / large.kilobytes / (small.cpu_us / small.kilobytes), 2))
         else:
-            what = f"{kind}{suffix}: CPU per chunk at {large.chunks}, × that at {small.chunks}"
+            what = f"{KINDS[kind]}{suffix}: CPU per chunk at {large.chunks}, × that at {small.chunks}"
             yield Check(what, LINEAR, round(large.cpu_us / large.chunks / (small.cpu_us / small.chunks), 2))

@@ -98,12 +98,12 @@ def test_promises_are_checked() -> None:
     }
     kept = {check.what: check.kept for check in targets.checks(found, 61)}
     assert kept == {
-        "pass, 6 KB, 32 connections: CPU, × bare Envoy": False,
-        "pass, 6 KB, 32 connections: filter, µs per request": True,
-        "pass, 500 chunks: µs per chunk over bare Envoy": True,
+        "pass-through, 6 KB, 32 connections, closed loop: CPU, × bare Envoy": False,
+        "pass-through, 6 KB, 32 connections, closed loop: filter, µs per request": True,
+        "pass-through, 500 chunks: µs per chunk over bare Envoy": True,
         "filter RSS idle, MiB": False,
-        "pass: CPU per byte at 6000 KB, × that at 600 KB": False,
-        "pass: CPU with 2000 routes, × that with 1": False,
+        "pass-through: CPU per byte at 6000 KB, × that at 600 KB": False,
+        "pass-through: CPU with 2000 rules, × that with 1": False,
     }
 
 
