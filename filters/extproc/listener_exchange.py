@@ -257,7 +257,7 @@ class ListenerExchange:
             body=body,
             decoded=decoded,
             created=int(self._clock.wall()),
-            id=self._id,
+            id=self._live.public(self._id),
         )
         path = headers.get(":path")
         routing = (

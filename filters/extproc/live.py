@@ -18,11 +18,16 @@ class LiveRequests:
     def __init__(self, process: str, new_token: Callable[[], str]) -> None:
         """`new_token` gives unguessable, URL-safe texts: who knows the id of a request could attach to it."""
         self._process = process
+        self._prefix = process.partition(".")[0] + "-"
         self._new_token = new_token
         self._by_id: dict[str, ListenerExchange] = {}
 
     def new_id(self) -> str:
         return f"{self._process}-{self._new_token()}"
+
+    def public(self, request_id: str) -> str:
+        """The id as clients see it, in answers that need one: without the number of an operating system's process."""
+        return self._prefix + request_id.partition("-")[2]
 
     def add(self, request_id: str, exchange: "ListenerExchange") -> None:
         self._by_id[request_id] = exchange

@@ -5,6 +5,7 @@ from filters.contract.config import AwsCredential, BodyMutation, HeaderCredentia
 from filters.contract.secret import Secret
 from filters.contract.translation import Output
 from filters.errors import Unprocessable
+from filters.extproc.live import LiveRequests
 from filters.extproc.messages import (
     CONTINUE_RESPONSE_BODY,
     CONTINUE_RESPONSE_HEADERS,
@@ -238,3 +239,9 @@ def _code(reply: ImmediateReply) -> tuple[int, str]:
     body = jsonlib.decode(reply.body, dict[str, dict[str, str] | str])
     assert isinstance(body["error"], dict)
     return reply.status, body["error"]["code"]
+
+
+def test_clients_never_see_the_number_of_a_process() -> None:
+    live = LiveRequests("3.4711", lambda: "to-ken")
+    assert live.new_id() == "3.4711-to-ken"
+    assert live.public("3.4711-to-ken") == "3-to-ken"
