@@ -66,7 +66,10 @@ def test_without_ai_rules_nothing_changes(name: str) -> None:
             "1.8-d04-apikey-and-response-override",
             ["custom_response/backendtrafficpolicy/default/ro", "api_key_auth", "ours", "header_to_metadata", "router"],
         ),
-        ("1.8-d08-extproc", ["ours", "ext_proc/envoyextensionpolicy/default/ep/extproc/0", "header_to_metadata", "router"]),
+        (
+            "1.8-d08-extproc",
+            ["ours", "ext_proc/envoyextensionpolicy/default/ep/extproc/0", "header_to_metadata", "router"],
+        ),
     ],
 )
 def test_the_filter_stands_after_authentication_and_before_filters_of_users(name: str, expected: list[str]) -> None:
