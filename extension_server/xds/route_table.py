@@ -2,7 +2,7 @@
 
 Envoy tries the routes of a virtual host one after the other, twice per AI request: the fallback stands near the end,
 and the route of the rule, once our filter has named it, somewhere before. Here a virtual host's list of routes becomes
-a matcher tree (docs/adr/0008):
+a matcher tree (docs/adr/0012):
 
     x-ai-eg-rule = <token>   the routes that demand this token
     no or unknown token      all others, in their order
