@@ -6,6 +6,7 @@ there are and what they mean is not known here.
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,14 @@ REQUEST_LIMIT: Final = 30.0
 """Seconds for a whole request; the API server's own limit is 60."""
 CONNECT_LIMIT: Final = 10.0
 WATCH_LENGTH: Final = 240
-"""Seconds after which the API server ends a watch. A connection that died without a word is noticed by then."""
+"""Seconds after which the API server ends a watch."""
 PAGE: Final = 500
 """Objects per answer of a list, as client-go."""
+_KEEP_ALIVE: Final = (
+    (socket.TCP_KEEPIDLE, 15),
+    (socket.TCP_KEEPINTVL, 5),
+    (socket.TCP_KEEPCNT, 3),
+)
 _MAX_EVENT: Final = 16 * 1024 * 1024
 """Bytes of one watch event. etcd takes 1.5 MiB, JSON of it may be longer; more than this is no event."""
 
@@ -218,6 +224,7 @@ class KubernetesApi:
             sock_connect=CONNECT_LIMIT, sock_read=WATCH_LENGTH + REQUEST_LIMIT, total=WATCH_LENGTH + 2 * REQUEST_LIMIT
         )
         async with self._request("GET", resource.path(namespace), query=query, accept=accept, limit=limit) as response:
+            _keep_alive(response)
             async for line in _lines(response):
                 event = _decode(line)
                 if event["type"] == "ERROR":
@@ -311,6 +318,17 @@ class KubernetesApi:
         finally:
             # Not `release`: what is left of a watch would be read.
             response.close() if not response.content.at_eof() else response.release()
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Lets the kernel find out within half a minute that the other side is gone; a watch may be silent for long."""
+    connection = response.connection
+    transport = connection.transport if connection else None
+    found = transport.get_extra_info("socket") if transport else None
+    if found is not None:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE:
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:

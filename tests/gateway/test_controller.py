@@ -1,130 +1,22 @@
 """The controller against a real API server: what is applied leads to the objects and statuses that follow from it."""
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-
 from extension_server.compile.result import Finding, ObjectRef
-from tests.support import envoy_gateway_crds
-from tests.support.apiserver import ApiServer, Refused
-from tests.support.controller import CLASS_CONTROLLER, Running, condition, eventually, running
-
-AIGW = "aigateway.envoyproxy.io/v1beta1"
-GW = "gateway.networking.k8s.io/v1"
-EG = "gateway.envoyproxy.io/v1alpha1"
-FOREIGN = ("gatewayclasses", "gateways", "httproutes", "referencegrants", "backends", "httproutefilters")
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def cluster(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
-    api.install(envoy_gateway_crds.write(tmp_path_factory.mktemp("crds") / "foreign.yaml", *FOREIGN))
-    api.apply(
-        {
-            "apiVersion": GW,
-            "kind": "GatewayClass",
-            "metadata": {"name": "envoy"},
-            "spec": {"controllerName": CLASS_CONTROLLER},
-        }
-    )
-    return api
-
-
-@pytest.fixture
-def namespace(cluster: ApiServer) -> Iterator[str]:
-    """Of one test, which watches nothing else."""
-    name = f"controller-{next(_numbers)}"
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    return name
-
-
-WORLD = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: edge}
-spec:
-  gatewayClassName: envoy
-  listeners:
-    - {name: http, protocol: HTTP, port: 80}
-    - {name: raw, protocol: TCP, port: 81}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {name: provider}
-spec: {endpoints: [{fqdn: {hostname: api.example.com, port: 443}}]}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: key}
-stringData: {apiKey: sk-1}
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIServiceBackend
-metadata: {name: provider}
-spec: {schema: {name: OpenAI}, backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: provider}}
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: BackendSecurityPolicy
-metadata: {name: policy}
-spec:
-  type: APIKey
-  apiKey: {secretRef: {name: key}}
-  targetRefs: [{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: provider}]
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIGatewayRoute
-metadata:
-  name: chat
-  labels: {team: a}
-  annotations: {example.com/note: kept}
-spec:
-  parentRefs: [{name: edge}]
-  rules:
-    - name: main
-      matches: [{headers: [{name: x-ai-eg-model, value: m1}]}]
-      backendRefs: [{name: provider}]
-"""
-
-
-def documents(namespace: str, text: str = WORLD) -> list[dict[str, Any]]:
-    found = [each for each in yaml.safe_load_all(text) if each]
-    for each in found:
-        each["metadata"]["namespace"] = namespace
-    return found
-
-
-def by_kind(namespace: str) -> dict[str, dict[str, Any]]:
-    return {each["kind"]: each for each in documents(namespace)}
-
-
-def get(cluster: ApiServer, version: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
-    """Empty when it is not there."""
-    try:
-        return cluster.get(version, kind, name, namespace)
-    except Refused as exc:
-        assert exc.status == 404  # noqa: PT017  said by the API server, not by the code under test
-        return {}
-
-
-def route(cluster: ApiServer, namespace: str, name: str = "chat") -> dict[str, Any]:
-    return get(cluster, AIGW, "AIGatewayRoute", name, namespace)
-
-
-def http_route(cluster: ApiServer, namespace: str, name: str = "chat") -> dict[str, Any]:
-    return get(cluster, GW, "HTTPRoute", name, namespace)
-
-
-async def accepted(cluster: ApiServer, namespace: str, status: str, type_: str = "Accepted") -> dict[str, Any]:
-    def look() -> dict[str, Any]:
-        found = condition(route(cluster, namespace), type_)
-        return found if found.get("status") == status else {}
-
-    return await eventually(look, f"{type_}={status}")
+from tests.support.apiserver import ApiServer
+from tests.support.controller import Running, condition, eventually, running
+from tests.support.controller_world import (
+    AIGW,
+    EG,
+    GW,
+    WORLD,
+    accepted,
+    by_kind,
+    documents,
+    get,
+    http_route,
+    route,
+)
 
 
 async def test_a_route_becomes_objects_and_a_status(cluster: ApiServer, namespace: str) -> None:
@@ -336,7 +228,7 @@ async def _hand_over(cluster: ApiServer, namespace: str, one: Running, two: Runn
     await eventually(lambda: http_route(cluster, namespace)["spec"].get("hostnames") == ["new.example.com"])
 
 
-async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, namespace: str, tmp_path: Path) -> None:
+async def test_another_class_of_gateway_is_none_of_ours(cluster: ApiServer, namespace: str) -> None:
     cluster.apply(
         {
             "apiVersion": GW,

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tests.gateway.test_controller import AIGW, EG, GW, by_kind, cluster, namespace  # noqa: F401  fixtures
 from tests.support.apiserver import ApiServer
 from tests.support.controller import Running, condition, eventually, running
+from tests.support.controller_world import AIGW, EG, GW, by_kind
 
 ROUTES = 500
 
 
-def route(namespace: str, number: int) -> dict[str, Any]:  # noqa: F811
+def route(namespace: str, number: int) -> dict[str, Any]:
     return {
         "apiVersion": AIGW,
         "kind": "AIGatewayRoute",
@@ -26,7 +26,7 @@ def route(namespace: str, number: int) -> dict[str, Any]:  # noqa: F811
     }
 
 
-def versions(cluster: ApiServer, namespace: str) -> dict[str, str]:  # noqa: F811
+def versions(cluster: ApiServer, namespace: str) -> dict[str, str]:
     """Resource version of everything that the controller may write."""
     found = {}
     for group, plural in ((AIGW, "aigatewayroutes"), (GW, "httproutes"), (EG, "httproutefilters")):
@@ -39,7 +39,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-async def all_programmed(cluster: ApiServer, namespace: str, controller: Running) -> None:  # noqa: F811
+async def all_programmed(cluster: ApiServer, namespace: str, controller: Running) -> None:
     def look() -> bool:
         if not controller.controller.idle:
             return False
@@ -49,7 +49,7 @@ async def all_programmed(cluster: ApiServer, namespace: str, controller: Running
     await eventually(look, "all programmed", every=0.5, limit=100)
 
 
-async def test_five_hundred_routes(cluster: ApiServer, namespace: str) -> None:  # noqa: F811
+async def test_five_hundred_routes(cluster: ApiServer, namespace: str) -> None:
     world = by_kind(namespace)
     for kind in ("Gateway", "Backend", "Secret", "AIServiceBackend", "BackendSecurityPolicy"):
         cluster.apply(world[kind])

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.gateway.test_controller import CLASS_CONTROLLER, FOREIGN, GW, by_kind, documents, http_route, route
 from tests.support import apiserver, envoy_gateway_crds
 from tests.support.apiserver import ApiServer
-from tests.support.controller import eventually, running
+from tests.support.controller import CLASS_CONTROLLER, eventually, running
+from tests.support.controller_world import FOREIGN, GW, by_kind, documents, http_route, route
 
 NAMESPACE = "default"
 

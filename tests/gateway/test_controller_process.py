@@ -10,16 +10,14 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.gateway.test_controller import (  # noqa: F401  fixtures
-    accepted,
-    by_kind,
-    cluster,
-    documents,
-    http_route,
-    namespace,
-)
 from tests.support.apiserver import ApiServer
 from tests.support.controller import LIMIT, eventually
+from tests.support.controller_world import (
+    accepted,
+    by_kind,
+    documents,
+    http_route,
+)
 from tests.support.envoy import free_port
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -46,7 +44,7 @@ class Process:
         return await asyncio.wait_for(self.process.wait(), LIMIT)
 
 
-async def start(kubeconfig: Path, namespace: str) -> Process:  # noqa: F811
+async def start(kubeconfig: Path, namespace: str) -> Process:
     port = free_port()
     flags = ("--port", f"127.0.0.1:{port}", "--watchNamespaces", namespace)
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": namespace}
@@ -57,15 +55,15 @@ async def start(kubeconfig: Path, namespace: str) -> Process:  # noqa: F811
 
 
 @pytest.fixture
-async def controller(cluster: ApiServer, namespace: str) -> AsyncIterator[Process]:  # noqa: F811
+async def controller(cluster: ApiServer, namespace: str) -> AsyncIterator[Process]:
     found = await start(cluster.kubeconfig, namespace)
     yield found
     await found.end()
 
 
 async def test_the_process_serves_hooks_and_reconciles(
-    cluster: ApiServer,  # noqa: F811
-    namespace: str,  # noqa: F811
+    cluster: ApiServer,
+    namespace: str,
     controller: Process,
 ) -> None:
     assert await controller.healthy() == b"\x08\x01"
