@@ -202,15 +202,16 @@ class Store:
 
     # ---- events
 
-    def replace(self, watched: Watched, namespace: str | None, items: Iterable[Document]) -> Change:
-        """`items` are all objects of the kind (in one namespace, or None for all)."""
+    def keep_only(
+        self, watched: Watched, namespace: str | None, items: Iterable[Document], as_of: int | None = None
+    ) -> Change:
+        """There are no other objects of the kind (in one namespace, or None for all) than `items`, or there were none
+        `as_of` that version: what is known to be newer stays."""
         change = Change()
-        present = set()
-        for document in items:
-            present.add(documents.ref_of(document, watched))
-            change.add(self.put(watched, document))
+        present = {documents.ref_of(document, watched) for document in items}
         for ref in [ref for ref in self._known(watched) if ref.kind == watched.kind and ref not in present]:
-            if namespace is None or ref.namespace == namespace:
+            newer = as_of is not None and self._version(watched, ref) > as_of
+            if not newer and namespace in (None, ref.namespace):
                 change.add(self._remove(watched, ref))
         return change
 

@@ -21,7 +21,7 @@ ABSENT_WAIT: Final = 5.0
 FORBIDDEN: Final = 403
 FORBIDDEN_WAIT: Final = 60.0
 """Seconds until a kind that we may not see is tried again."""
-_EVENTS_AT_ONCE: Final = 200
+_EVENTS_AT_ONCE: Final = 100
 """then other tasks get their turn"""
 
 _log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Watcher:
         if self.resource is None:
             if not self.synced.is_set():
                 _log.warning("kind %s (%s) is not installed; waiting for it", self._watched.kind, group)
-            self._changed(self._store.replace(self._watched, self._namespace, ()))
+            self._changed(self._store.keep_only(self._watched, self._namespace, ()))
             self.synced.set()
             return False
         return True
@@ -110,7 +110,12 @@ class Watcher:
     async def _list(self, resource: Resource) -> None:
         """Raises ApiError."""
         listing = await self._api.list(resource, self._namespace, metadata_only=self._metadata_only)
-        self._changed(self._store.replace(self._watched, self._namespace, listing.items))
+        for number, document in enumerate(listing.items, start=1):
+            self._changed(self._store.put(self._watched, document))
+            if number % _EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        as_of = int(listing.resource_version) if listing.resource_version.isdecimal() else None
+        self._changed(self._store.keep_only(self._watched, self._namespace, listing.items, as_of))
         self._since = listing.resource_version
         self.synced.set()
 

@@ -92,6 +92,8 @@ class Writer:
                 self._queue.failed(ref, longest=LONGEST_WAIT)
             else:
                 self._queue.done(ref)
+            # Looking at an object that needs nothing takes a millisecond and waits for nothing: hooks get their turn.
+            await asyncio.sleep(0)
 
     async def _sync(self, ref: ObjectRef) -> None:
         """Raises ApiError."""

@@ -141,12 +141,20 @@ def test_a_list_removes_what_it_does_not_name() -> None:
     second = stored({**ROUTE, "metadata": {**ROUTE["metadata"], "name": "second"}})
     elsewhere = stored({**ROUTE, "metadata": {**ROUTE["metadata"], "namespace": "m"}})
     held = store(ROUTE, second, elsewhere)
-    change = held.replace(BY_KIND["AIGatewayRoute"], "n", [stored(second)])
+    change = held.keep_only(BY_KIND["AIGatewayRoute"], "n", [stored(second)])
     assert change.keys == {CHAT}
     assert set(held.refs("AIGatewayRoute")) == {
         ObjectRef("AIGatewayRoute", "n", "second"),
         ObjectRef("AIGatewayRoute", "m", "chat"),
     }
+
+
+def test_a_list_does_not_remove_what_is_newer_than_it() -> None:
+    held = store(ROUTE)
+    version = int(ROUTE["metadata"]["resourceVersion"])
+    assert not held.keep_only(BY_KIND["AIGatewayRoute"], None, (), as_of=version - 1)
+    assert held.held(CHAT) is not None
+    assert held.keep_only(BY_KIND["AIGatewayRoute"], None, (), as_of=version).keys == {CHAT}
 
 
 HTTP_ROUTE = {
