@@ -51,9 +51,16 @@ def compile_gateway(
     return assemble(resources, found, [part for part in parts if part is not None], settings)
 
 
-def assemble(resources: Resources, gateway: Gateway, parts: Sequence[RoutePart], settings: Settings) -> Compiled:
+def assemble(
+    resources: Resources,
+    gateway: Gateway,
+    parts: Sequence[RoutePart],
+    settings: Settings,
+    *,
+    with_objects: bool = True,
+) -> Compiled:
     """`parts` of all routes that name the Gateway, by namespace and name. Of `resources` only its GatewayConfig is
-    asked for."""
+    asked for. Without `with_objects`, `Compiled.objects` stays empty: who writes them has the parts."""
     ref = ref_of(gateway)
     common, findings = common_costs(resources, gateway)
     conflicts = (
@@ -71,7 +78,7 @@ def assemble(resources: Resources, gateway: Gateway, parts: Sequence[RoutePart],
     document = config.encode(filter_config)
     return Compiled(
         gateway=ref,
-        objects=tuple(object_ for part in parts for object_ in part.generated.objects),
+        objects=tuple(object_ for part in parts for object_ in part.generated.objects()) if with_objects else (),
         rules=tuple(compiled for part in parts for compiled in part.compiled),
         fallbacks=tuple(fallback for part in parts for fallback in part.generated.fallbacks),
         filter_config=filter_config,

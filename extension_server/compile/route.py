@@ -106,7 +106,7 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
             spec=spec,
             attachments=attachments,
             rules=(),
-            generated=Generated((), (), ()),
+            generated=Generated(route, (), settings.root_prefix, ()),
             compiled=(),
             candidates=(),
             findings=(*refused, *conflicts),

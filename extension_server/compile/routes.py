@@ -101,57 +101,74 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    objects: tuple[Object, ...]
-    placements: tuple[Placement, ...]
-    fallbacks: tuple[tuple[ObjectRef, int], ...]
-    """(HTTPRoute, index of its last rule)"""
-
-
-@dataclass(frozen=True, slots=True)
 class _Piece:
     """A rule of an HTTPRoute, before it is one."""
 
     rule: int
-    matches: tuple[HTTPRouteMatch, ...]
+    matches: slice
+    """of the rule's"""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What is generated for a route. The objects are made when they are asked for, which is half of the work of
+    compiling a route, and only who writes them does."""
+
+    route: AIGatewayRoute
+    rules: tuple[GeneratedRule, ...]
+    root_prefix: str
+    spread: tuple[tuple[str, tuple[_Piece, ...]], ...]
+    """names of the HTTPRoutes, and what is in each"""
+
+    @property
+    def placements(self) -> Iterator[Placement]:
+        for name, pieces in self.spread:
+            ref = ObjectRef("HTTPRoute", self.route.namespace, name)
+            yield from (Placement(piece.rule, ref, index) for index, piece in enumerate(pieces))
+
+    @property
+    def fallbacks(self) -> Iterator[tuple[ObjectRef, int]]:
+        """(HTTPRoute, index of its last rule)"""
+        return ((ObjectRef("HTTPRoute", self.route.namespace, name), len(pieces)) for name, pieces in self.spread)
+
+    def objects(self) -> tuple[Object, ...]:
+        """The two filters and the HTTPRoutes."""
+        if not self.spread:
+            return ()
+        route = self.route
+        rewrite = HTTPRouteFilter(
+            metadata=_metadata(route, rewrite_filter_name(route.name)),
+            spec=HTTPRouteFilterSpec(url_rewrite=URLRewrite(hostname=HostnameRewrite(type="Backend"))),
+        )
+        closed = HTTPRouteFilter(
+            metadata=_metadata(route, not_found_filter_name(route.name)),
+            spec=HTTPRouteFilterSpec(
+                direct_response=DirectResponse(
+                    status_code=FAIL_CLOSED_STATUS,
+                    content_type="application/json",
+                    body=CustomResponseBody(type="Inline", inline=FAIL_CLOSED_BODY),
+                )
+            ),
+        )
+        http_routes = (_http_route(route, name, self.rules, pieces, self.root_prefix) for name, pieces in self.spread)
+        return (rewrite, closed, *http_routes)
 
 
 def generate(
     route: AIGatewayRoute, rules: Sequence[GeneratedRule], root_prefix: str, names: Iterator[str]
 ) -> Generated:
-    """The two filters and the HTTPRoutes. `names`: one for each HTTPRoute, as many as it takes."""
-    rewrite = HTTPRouteFilter(
-        metadata=_metadata(route, rewrite_filter_name(route.name)),
-        spec=HTTPRouteFilterSpec(url_rewrite=URLRewrite(hostname=HostnameRewrite(type="Backend"))),
-    )
-    closed = HTTPRouteFilter(
-        metadata=_metadata(route, not_found_filter_name(route.name)),
-        spec=HTTPRouteFilterSpec(
-            direct_response=DirectResponse(
-                status_code=FAIL_CLOSED_STATUS,
-                content_type="application/json",
-                body=CustomResponseBody(type="Inline", inline=FAIL_CLOSED_BODY),
-            )
-        ),
-    )
-    http_routes = []
-    placements: list[Placement] = []
-    fallbacks = []
-    for pieces, name in zip(_spread(rules), names, strict=False):
-        ref = ObjectRef("HTTPRoute", route.namespace, name)
-        http_routes.append(_http_route(route, name, rules, pieces, root_prefix))
-        placements += (Placement(piece.rule, ref, index) for index, piece in enumerate(pieces))
-        fallbacks.append((ref, len(pieces)))
-    return Generated((rewrite, closed, *http_routes), tuple(placements), tuple(fallbacks))
+    """`names`: one for each HTTPRoute, as many as it takes."""
+    spread = tuple((name, tuple(pieces)) for pieces, name in zip(_spread(rules), names, strict=False))
+    return Generated(route, tuple(rules), root_prefix, spread)
 
 
 def _spread(rules: Sequence[GeneratedRule]) -> list[list[_Piece]]:
     """The pieces of each HTTPRoute; the first one is there even without rules."""
     spread: list[list[_Piece]] = [[]]
     for index, rule in enumerate(rules):
-        matches = _matches(rule)
-        for start in range(0, len(matches), MAX_MATCHES):
-            piece = _Piece(index, matches[start : start + MAX_MATCHES])
+        count = (len(rule.rule.matches) if rule.backend_refs else 0) or 1
+        for start in range(0, count, MAX_MATCHES):
+            piece = _Piece(index, slice(start, min(start + MAX_MATCHES, count)))
             # Pieces of one AI rule never meet in one HTTPRoute: they have the same name.
             if not _fits(spread[-1], piece) or any(rules[each.rule].rule is rule.rule for each in spread[-1]):
                 spread.append([])
@@ -160,7 +177,7 @@ def _spread(rules: Sequence[GeneratedRule]) -> list[list[_Piece]]:
 
 
 def _fits(pieces: list[_Piece], piece: _Piece) -> bool:
-    matches = sum(len(each.matches) for each in pieces) + len(piece.matches)
+    matches = sum(each.matches.stop - each.matches.start for each in (*pieces, piece))
     return len(pieces) < MAX_RULES - 1 and matches < MAX_MATCHES_OF_ROUTE
 
 
@@ -196,7 +213,10 @@ def _http_route(
         spec=HTTPRouteSpec(
             parent_refs=route.spec.parent_refs,
             hostnames=route.spec.hostnames,
-            rules=(*(_rule(route, rules[piece.rule], piece.matches) for piece in pieces), fallback),
+            rules=(
+                *(_rule(route, rules[piece.rule], _matches(rules[piece.rule])[piece.matches]) for piece in pieces),
+                fallback,
+            ),
         ),
     )
 

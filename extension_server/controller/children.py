@@ -14,7 +14,7 @@ def wanted(part: Part | None) -> dict[ObjectRef, Document]:
     """What must exist for a route. Nothing for one whose Gateways are all somebody else's."""
     if part is None or part.route is None:
         return {}
-    return {ref_of(each): each.dump() for each in part.route.generated.objects}
+    return {ref_of(each): each.dump() for each in part.route.generated.objects()}
 
 
 def differs(document: Document, stored: Content | None) -> bool:

@@ -79,8 +79,8 @@ def _findings(held: Held, part: Part | None, store: Store) -> Iterable[Finding]:
     if part is None:
         return
     yield from part.findings
-    if part.route is not None and len(part.route.generated.fallbacks) > 1:
-        names = ", ".join(ref.name for ref, _ in part.route.generated.fallbacks)
+    if part.route is not None and len(part.route.generated.spread) > 1:
+        names = ", ".join(name for name, _ in part.route.generated.spread)
         message = f"is served by several HTTPRoutes ({names}); a policy that targets one has to target all of them"
         yield Finding(severity="warning", object=held.ref, field="spec.rules", reason="Spread", message=message)
     if held.ref.kind != "AIGatewayRoute":

@@ -131,7 +131,8 @@ class World:
             return None
         routes = sorted(self._routes.get(gateway, ()))
         parts = (self._parts[ref].route for ref in routes)
-        compiled = gateways.assemble(recorder, found, [part for part in parts if part is not None], self.settings)
+        present = [part for part in parts if part is not None]
+        compiled = gateways.assemble(recorder, found, present, self.settings, with_objects=False)
         state = self._gateways.setdefault(gateway, _GatewayState())
         if state.compiled is None or state.compiled.config_hash != compiled.config_hash:
             state.number += 1
