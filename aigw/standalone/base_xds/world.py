@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from extension_server.api import envoy_gateway as eg
 from extension_server.api import gateway as gw
@@ -44,6 +44,8 @@ class _Policy(Protocol):
 
 
 P = TypeVar("P", bound=_Policy)
+_Target = tuple[str, str, str, str | None]
+"""what a policy targets: namespace, kind, name, section"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +125,37 @@ class World:
         )
 
     def _find(self, kind: type[P], namespace: str, target: str, names: Iterable[str], section: str | None) -> P | None:
-        for policy in self.snapshot.all(kind):  # type: ignore[type-var]  # P's policies are Objects
-            if policy.namespace == namespace and any(
-                reference.kind == target and reference.name in names and reference.section_name == section
-                for reference in policy.spec.targets
-            ):
-                return policy
-        return None
+        targeted = self._targeted(kind)
+        found = (targeted.get((namespace, target, name, section)) for name in names)
+        return min((policy for policy in found if policy is not None), key=lambda policy: policy.name, default=None)
+
+    def _targeted(self, kind: type[P]) -> dict[_Target, P]:
+        """The first policy of `kind` for each target."""
+        targeted: dict[_Target, P] | None = self._policies.get(kind)
+        if targeted is None:
+            targeted = self._policies[kind] = {}
+            for policy in self.snapshot.all(kind):  # type: ignore[type-var]  # P's policies are Objects
+                for reference in policy.spec.targets:
+                    target = (policy.namespace, reference.kind, reference.name, reference.section_name)
+                    targeted.setdefault(target, policy)
+        return targeted
 
     def _names_of_route(self, route: gw.HTTPRoute) -> frozenset[str]:
         """The HTTPRoute's name, and its AIGatewayRoute's: a long one is spread over several HTTPRoutes."""
-        ref = ref_of(route)
-        owners = (rule.route.partition("/")[2] for rule in self.compiled.rules if rule.http_route == ref)
-        return frozenset((route.name, *owners))
+        return self._owners.get(ref_of(route), frozenset()) | {route.name}
+
+    @cached_property
+    def _owners(self) -> dict[ObjectRef, frozenset[str]]:
+        """Generated HTTPRoute → names of the AIGatewayRoutes that its rules come from."""
+        owners: dict[ObjectRef, set[str]] = {}
+        for rule in self.compiled.rules:
+            owners.setdefault(rule.http_route, set()).add(rule.route.partition("/")[2])
+        return {ref: frozenset(names) for ref, names in owners.items()}
+
+    @cached_property
+    def _policies(self) -> dict[type, dict[_Target, Any]]:
+        """What `_targeted` has found, by kind."""
+        return {}
 
     def backend(self, attached: AttachedRule, ref: int) -> eg.Backend:
         """Raises NotServable for a reference that is not a Backend in the file."""
@@ -161,7 +181,5 @@ class World:
         return None
 
     def is_ai(self, route: gw.HTTPRoute) -> bool:
-        ref: ObjectRef = ref_of(route)
-        return any(fallback == ref for fallback, _ in self.compiled.fallbacks) or any(
-            rule.http_route == ref for rule in self.compiled.rules
-        )
+        ref = ref_of(route)
+        return ref in self._owners or any(fallback == ref for fallback, _ in self.compiled.fallbacks)
