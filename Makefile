@@ -57,8 +57,12 @@ check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: generate
-generate: generate-crds ## write generated files: CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
+generate: generate-schemas generate-crds ## write generated files: schema names, CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
 	@$(BIN)/python hack/generate_descriptors.py
+
+.PHONY: generate-schemas
+generate-schemas: $(STAMP) ## write filters/contract/schemas.py from the modules in filters/providers
+	@$(BIN)/python -m hack.generate_schemas
 
 .PHONY: generate-crds
 generate-crds: $(STAMP) ## write manifests/crds from the models in extension_server/api
@@ -66,7 +70,7 @@ generate-crds: $(STAMP) ## write manifests/crds from the models in extension_ser
 
 .PHONY: check-generated
 check-generated: $(STAMP) ## are generated files those of their inputs
-	@$(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && echo "generated: ok"
+	@$(BIN)/python -m hack.generate_schemas --check && $(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && echo "generated: ok"
 
 # Files run on two workers side by side, each whole on one: every service has ports of its own.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile

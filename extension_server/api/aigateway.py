@@ -37,7 +37,8 @@ from extension_server.api.gateway import (
     SecretObjectReference,
 )
 from extension_server.api.oidc import OIDC
-from filters.contract.config import CostType, SchemaName
+from filters.contract.config import CostType
+from filters.contract.schemas import SchemaName
 
 GROUP: Final = "aigateway.envoyproxy.io"
 V1BETA1: Final = f"{GROUP}/v1beta1"

@@ -12,11 +12,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from filters.contract.schemas import SchemaName
 from filters.contract.secret import Secret
 
-SchemaName = Literal[
-    "OpenAI", "Cohere", "AWSBedrock", "AzureOpenAI", "GCPVertexAI", "GCPAnthropic", "Anthropic", "AWSAnthropic"
-]
 Plan = Literal["single", "attempt"]
 CostType = Literal[
     "OutputToken", "InputToken", "CachedInputToken", "CacheCreationInputToken", "TotalToken", "ReasoningToken", "CEL"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from filters.contract.config import SchemaName
+from filters.contract.schemas import SchemaName
 from filters.contract.translation import Call, Translator
 
 TranslatorFactory = Callable[[Call], Translator]

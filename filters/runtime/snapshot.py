@@ -148,7 +148,7 @@ def _backend(backend: Backend, providers: Mapping[str, Provider]) -> ReadyBacken
         authenticator=None if backend.credential is None else _authenticator(backend.credential, where),
         header_mutator=HeaderMutator(backend.header_mutation),
         body_mutator=BodyMutator(backend.body_mutation, where),
-        provider_name=PROVIDER_NAMES[backend.schema.name],
+        provider_name=PROVIDER_NAMES.get(backend.schema.name, backend.schema.name.lower()),
     )
 
 

@@ -17,7 +17,8 @@ PROVIDER_NAMES: Final[Mapping[str, str]] = {
     "Anthropic": "anthropic",
     "Cohere": "cohere",
 }
-"""backend schema → `gen_ai.provider.name` (observability chapter §3.1)"""
+"""backend schema → `gen_ai.provider.name` where OpenTelemetry has a name for it (observability chapter §3.1); others
+go by their schema in lower case"""
 
 OPERATION_NAMES: Final[Mapping[str, str]] = {"chat_completions": "chat"}
 """endpoint → `gen_ai.operation.name`, where it is not the endpoint's own name"""

@@ -12,6 +12,7 @@ from conformance.case import Case, load_all
 from conformance.observation import differences
 from filters import providers
 from filters.providers import registry
+from hack import generate_schemas
 
 MADE_UP = "parrot"
 SCHEMA = "Cohere"
@@ -40,6 +41,12 @@ def cases_of(project: Path) -> list[Case]:
 def test_the_registry_finds_the_module_by_itself(project: Path) -> None:
     assert registry.load()[SCHEMA].schema == SCHEMA
     assert set(registry.load()) > {"OpenAI", "Anthropic", "AWSBedrock"}
+
+
+def test_its_schema_becomes_a_value_of_the_api(project: Path) -> None:
+    module = project / "filters" / "providers" / f"{MADE_UP}.py"
+    module.write_text(module.read_text().replace(f'"{SCHEMA}"', '"Parrot"'))
+    assert generate_schemas.render(registry.load()).endswith('    "AWSAnthropic",\n    "Parrot",\n]\n')
 
 
 def test_its_cases_run_in_process_in_every_way(project: Path) -> None:
@@ -94,5 +101,5 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_new_schema_name_is_pointed_out() -> None:
-    assert "SchemaName" in scaffold.next_steps("acme")
-    assert "SchemaName" not in scaffold.next_steps("acme", "Anthropic")
+    assert "make generate" in scaffold.next_steps("acme")
+    assert "make generate" not in scaffold.next_steps("acme", "Anthropic")
