@@ -54,9 +54,15 @@ class Gateway:
         return {f"environment of {pid}": Path(f"/proc/{pid}/environ").read_text() for pid in self.children()}
 
     def child(self, part: str) -> int:
-        """The one process below whose command line has `part` in it."""
-        (found,) = [pid for pid, command in self.children().items() if part in command]
-        return found
+        """The one process below whose command line has `part` in it; waits for one that is just being replaced."""
+        found: list[int] = []
+
+        def there_is_one() -> bool:
+            found[:] = [pid for pid, command in self.children().items() if part in command]
+            return len(found) == 1
+
+        wait_until(there_is_one, lambda: f"not one process with {part!r}: {self.children()}")
+        return found[0]
 
     def wait_for(self, text: str, count: int = 1) -> None:
         """Until `text` stands in standard error `count` times."""
