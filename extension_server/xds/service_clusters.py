@@ -12,6 +12,10 @@ STREAM_WINDOW: Final = 16 * 1024 * 1024
 CONNECTION_WINDOW: Final = 256 * 1024 * 1024
 """What the filter announces too: a window smaller than a body costs a round trip per window."""
 MAX_STREAMS: Final = 10_000
+MAX_QUEUED_FRAMES: Final = 1_000_000
+"""Envoy's guards against a peer that does not read, 10,000 frames and 1,000 control frames, cut the connection with all
+requests on it. A busy filter reads late, and streams in pieces or a crowd that hangs up (one RST_STREAM each) are that
+many frames in no time. How much may wait is bounded by windows and BUFFER_LIMIT in bytes."""
 BUFFER_LIMIT: Final = 50 * 1024 * 1024
 """The largest body that the default listener limit lets through."""
 
@@ -34,6 +38,8 @@ def _cluster(name: str, sockets: tuple[str, ...]) -> Message:
         "initial_stream_window_size": {"value": STREAM_WINDOW},
         "initial_connection_window_size": {"value": CONNECTION_WINDOW},
         "max_concurrent_streams": {"value": MAX_STREAMS},
+        "max_outbound_frames": {"value": MAX_QUEUED_FRAMES},
+        "max_outbound_control_frames": {"value": MAX_QUEUED_FRAMES},
     }
     return pool.message(
         pool.CLUSTER,

@@ -296,6 +296,32 @@ def test_rule_4_clients_that_hang_up_while_the_filter_is_silent_do_not_end_envoy
     assert world.gateway.child("_bin/envoy") == envoy
 
 
+def test_rule_4_a_crowd_that_hangs_up_at_once_takes_nobody_with_it(world: World) -> None:
+    """Envoy's guards against floods count frames that the filter has not read: it must not cut its own filter off."""
+    filter_process = world.gateway.child("filters.main")
+    address = (world.client.base_url.host, world.client.base_url.port)
+    body = jsonlib.encode({"model": "nothing", "text": "x" * 2000})
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    crowd = 1500
+    os.kill(filter_process, signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as clients:
+            for _ in range(crowd):
+                clients.enter_context(socket.create_connection(address, timeout=5)).sendall(request)
+            wait_until(lambda: _streams(world) >= crowd, lambda: f"Envoy has asked the filter {_streams(world)} times")
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                other = pool.submit(world.ask, "single")
+                wait_until(lambda: _streams(world) > crowd, lambda: "the request of another client has not come")
+                clients.close()
+                wait_until(lambda: _streams(world) <= 1, lambda: "Envoy has not ended the streams of clients that left")
+                os.kill(filter_process, signal.SIGCONT)
+                assert other.result().status_code == 200
+    finally:
+        os.kill(filter_process, signal.SIGCONT)
+    floods = world.envoy("/stats?filter=cluster.ai-gateway-extproc-uds.http2.outbound_.*flood")
+    assert [line for line in floods.splitlines() if not line.endswith(": 0")] == []
+
+
 def _streams(world: World) -> int:
     """Streams to the filter that are open in Envoy; raises when there is no Envoy any more."""
     stats = world.envoy("/stats?filter=cluster.ai-gateway-extproc-uds.upstream_rq_active$")
