@@ -58,11 +58,27 @@ class Tool:
     seconds: int
     """on two busy cores, for the message"""
     linker: str = ""
+    test: bool = False
+    """a program of tests: `go test -c`"""
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
     "etcd": Tool("etcd", "go.etcd.io/etcd/server/v3", 71),
-    "kube-apiserver": Tool("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 602, _KUBERNETES_VERSION),
+    **{
+        name: Tool("kubernetes", f"k8s.io/kubernetes/cmd/{name}", seconds, _KUBERNETES_VERSION)
+        for name, seconds in (
+            ("kube-apiserver", 602),
+            ("kube-controller-manager", 209),
+            ("kube-scheduler", 15),
+            ("kubelet", 47),
+            ("kube-proxy", 12),
+            ("kubectl", 51),
+        )
+    },
+    "helm": Tool("helm", "helm.sh/helm/v3/cmd/helm", 151, "-X helm.sh/helm/v3/internal/version.version=v3.22.0"),
+    "coredns": Tool("coredns", ".", 120),
+    "gateway-api-conformance": Tool("gateway-api", "sigs.k8s.io/gateway-api/conformance", 144, test=True),
+    "gateway-api-echo": Tool("gateway-api", "sigs.k8s.io/gateway-api/conformance/echo-basic", 6),
     "envoy-gateway-1.8": Tool("envoy-gateway-1.8", _ENVOY_GATEWAY, 255, f"-X {_ENVOY_GATEWAY_VERSION}=v1.8.1"),
     "envoy-gateway-1.9": Tool("envoy-gateway-1.9", _ENVOY_GATEWAY, 371, f"-X {_ENVOY_GATEWAY_VERSION}=v1.9.1"),
 }
@@ -80,8 +96,9 @@ def place(name: str) -> Path:
     """Where the binary of this state of the tree is, built or not."""
     tool = TOOLS[name]
     digest = hashlib.sha256()
-    for file in ("go.mod", "go.sum"):
-        digest.update((MODULES / tool.module / file).read_bytes())
+    folder = MODULES / tool.module
+    for file in (folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))):
+        digest.update(file.read_bytes())
     digest.update(repr((_FLAGS, _STRIPPED, _GO_FLAGS, _ENVIRONMENT, tool.package, tool.linker)).encode())
     return cache() / f"{name}-{digest.hexdigest()[:16]}" / name
 
@@ -104,7 +121,8 @@ def build(name: str, deadline: float) -> bool:
             return True
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / name
-            command = [go, "build", *_FLAGS, "-ldflags", f"{_STRIPPED} {tool.linker}".strip(), "-o", str(made)]
+            verb = ("test", "-c") if tool.test else ("build",)
+            command = [go, *verb, *_FLAGS, "-ldflags", f"{_STRIPPED} {tool.linker}".strip(), "-o", str(made)]
             if not _run([*command, tool.package], MODULES / tool.module, deadline):
                 return False
             made.replace(target)
