@@ -74,6 +74,7 @@ def assemble(
         rules=tuple(_with_costs(rule.rule, common) for part in served for rule in part.rules),
         backends=tuple(backend for part in served for rule in part.rules for backend in rule.backends),
         root_prefix=settings.root_prefix,
+        endpoint_prefixes=settings.endpoint_prefixes,
     )
     document = config.encode(filter_config)
     return Compiled(

@@ -23,10 +23,11 @@ from extension_server.compile.routes import Generated
 from extension_server.compile.rules import RuleCompiler, RulePart
 from extension_server.compile.snapshot import Resources, ref_of
 from extension_server.credentials.policy import AwsEnvironment
-from filters.contract.config import Model
+from filters.contract.config import FilterConfig, Model
 
 MAX_NAME: Final = 253 - len(routes.not_found_filter_name(""))
 """Names of generated objects are longer than the route's."""
+ENDPOINT_PREFIXES: Final = FilterConfig(gateway="").endpoint_prefixes
 _OWNER: Final = "AIGatewayRoute"
 
 
@@ -36,6 +37,7 @@ class Settings:
 
     token_key: bytes
     root_prefix: str = "/"
+    endpoint_prefixes: tuple[tuple[str, str], ...] = ENDPOINT_PREFIXES
     user_filters: Collection[str] = ()
     """names of RouteConfigurations whose listener has a filter of the user's after ours, besides those that Gateways
     are annotated with"""

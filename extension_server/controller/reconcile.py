@@ -10,6 +10,7 @@ except for the content of a Secret that is referred to and has changed.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,9 @@ from extension_server.controller.writer import LONGEST_WAIT, Writer
 
 SETTLE: Final = 30.0
 """Seconds that filters have to connect after a start, before "none" is believed."""
+TRANSLATE_ANNOTATION: Final = "gateway.envoyproxy.io/ai-gateway-translate"
+"""On a Gateway: when Envoy Gateway was last asked to translate it again. It takes annotations of this prefix along into
+what it translates, so a new value is a change."""
 _PARTS_AT_ONCE: Final = 20
 """about 20 ms of compiling; then hooks and watches get their turn"""
 _READS_AT_ONCE: Final = 16
@@ -54,10 +58,13 @@ class Controller:
         elector: Elector | None = None,
         wait: Callable[[int], Awaitable[None]] | None = None,
         settle: float = SETTLE,
+        measure: Callable[[float, int], None] | None = None,
     ) -> None:
         """`namespaces`: those to watch, none for all. Without `elector` this process writes from the start.
-        `wait` is the back-off of the watches, for tests."""
+        `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled."""
         self._api = api
+        self._now = now
+        self._measure = measure or _unmeasured
         self._world = world
         self._store = store
         self._sinks = sinks
@@ -74,6 +81,10 @@ class Controller:
         self._observations = Observations()
         self._writer = Writer(api, store, world, reports, self._observations, self._resource_of, self._changed, now)
         self._annotations: WorkQueue[ObjectRef] = WorkQueue()
+        self._unanswered: set[ObjectRef] = set()
+        """Gateways whose last translation knew nothing of their AI routes"""
+        self._again: set[ObjectRef] = set()
+        """Gateways that Envoy Gateway is to translate again"""
         self._leading = False
         self._levels: dict[ObjectRef, int | None] = {}
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
@@ -99,9 +110,32 @@ class Controller:
         """Nothing is left to do about what is known."""
         return self.ready.is_set() and not (self._busy or self._pending or (self._leading and not self._writer.idle))
 
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Kinds (plural) that have not been seen whole yet."""
+        return tuple(sorted({watcher.plural for watcher in self._watchers if not watcher.synced.is_set()}))
+
+    @property
+    def gateways(self) -> tuple[ObjectRef, ...]:
+        """Those with a published configuration."""
+        return tuple(self._published)
+
+    @property
+    def leading(self) -> bool:
+        """This process writes."""
+        return self._leading
+
+    def unanswered(self, gateway: ObjectRef) -> None:
+        """A translation of the Gateway came before its AI routes were known. Envoy Gateway does not ask again by
+        itself; it is made to as soon as they are."""
+        self._unanswered.add(gateway)
+        if self.ready.is_set():
+            self._ask_again([gateway])
+
     def observed(self, gateway: ObjectRef, user_filters: Collection[str] | None, findings: Iterable[Finding]) -> None:
         """What a translation of Envoy Gateway's showed. `user_filters`: the RouteConfigurations of the Gateway whose
         listener has a filter of the user's after ours; None when that could not be seen."""
+        self._unanswered.discard(gateway)
         concerned = self._observations.put(gateway, user_filters, findings)
         checks = {ref for ref in concerned if ref != gateway}
         if gateway in concerned:
@@ -124,14 +158,27 @@ class Controller:
             self._wake.clear()
             change, self._pending = self._pending, Change()
             self._busy = True
+            begun = time.perf_counter()
             try:
-                await self._pass(change)
+                compiled = await self._pass(change)
+                self._measure(time.perf_counter() - begun, compiled)
             finally:
                 self._busy = False
-            self.ready.set()
+            if not self.ready.is_set():
+                self.ready.set()
+                self._ask_again(list(self._unanswered))
 
-    async def _pass(self, change: Change) -> None:
+    def _ask_again(self, gateways: Collection[ObjectRef]) -> None:
+        """Those of which something is known now. (A Gateway of another controller's namespaces never is.)"""
+        due = [gateway for gateway in gateways if gateway in self._published]
+        self._unanswered.difference_update(due)
+        self._again.update(due)
+        self._annotations.add(due)
+
+    async def _pass(self, change: Change) -> int:
+        """Returns how many objects were compiled."""
         touched: set[ObjectRef] = set()
+        compiled = 0
         keys: Collection[Key] = change.keys
         while keys:
             await self._load([key for key in keys if key.kind == "Secret" and self._world.asked_for(key)])
@@ -141,6 +188,7 @@ class Controller:
                 recompiled.append(ref)
                 if len(recompiled) % _PARTS_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            compiled += len(recompiled)
             touched.update(recompiled)
             parts = (self._world.part(ref) for ref in recompiled)
             keys = self._store.stale_secrets({key for part in parts if part for key in part.reads})
@@ -156,6 +204,7 @@ class Controller:
             self._store.forget_secrets(self._world.secrets())
         if self._leading:
             self._writer.add(sorted(touched | change.checks))
+        return compiled
 
     async def _load(self, secrets: Collection[ObjectRef]) -> None:
         """Content of those that are there, whatever it takes: without it, rules would fail closed that need not."""
@@ -196,6 +245,8 @@ class Controller:
         for sink in self._sinks:
             sink.put(compiled)
         self._published[gateway] = content
+        if self.ready.is_set() and gateway in self._unanswered:
+            self._ask_again([gateway])
         return self._behind(gateway)
 
     # ---- what runs
@@ -261,18 +312,25 @@ class Controller:
     async def _annotate_one(self, gateway: ObjectRef) -> None:
         """Raises ApiError."""
         held, seen = self._store.held(gateway), self._observations.user_filters(gateway)
-        if held is None or not isinstance(held.object, Gateway) or seen is None:
+        if held is None or not isinstance(held.object, Gateway):
             return
-        if seen == attachment.user_filters(held.object):
+        notes: dict[str, str | None] = {}
+        if seen is not None and seen != attachment.user_filters(held.object):
+            notes[attachment.USER_FILTERS_ANNOTATION] = ",".join(sorted(seen)) or None
+        if gateway in self._again:
+            notes[TRANSLATE_ANNOTATION] = self._now().isoformat()
+        if not notes:
             return
-        note = {attachment.USER_FILTERS_ANNOTATION: ",".join(sorted(seen)) or None}
-        patch = {"metadata": {"uid": held.uid, "annotations": note}}
+        patch = {"metadata": {"uid": held.uid, "annotations": notes}}
         try:
             answer = await self._api.patch(self._resource_of(gateway.kind), gateway.namespace, gateway.name, patch)
         except ApiError as exc:
             if exc.not_found:
                 return
             raise
+        if TRANSLATE_ANNOTATION in notes:
+            self._again.discard(gateway)
+            _log.info("%s is translated again, with its AI routes", gateway)
         self._changed(self._store.put(BY_KIND[gateway.kind], answer))
 
     def _resource_of(self, kind: str) -> Resource:
@@ -281,6 +339,10 @@ class Controller:
             if watcher.resource is not None and watcher.resource.kind == kind:
                 return watcher.resource
         raise LookupError(f"kind {kind} is not installed")
+
+
+def _unmeasured(seconds: float, objects: int) -> None:
+    """Nobody counts."""
 
 
 @contextlib.asynccontextmanager

@@ -50,6 +50,10 @@ class Watcher:
         """the store has been equal once"""
         self._since = ""
 
+    @property
+    def plural(self) -> str:
+        return self._watched.plural
+
     async def run(self) -> None:
         """Until cancelled."""
         attempt = 0

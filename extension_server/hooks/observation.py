@@ -13,6 +13,8 @@ class Observation:
     gateway: ObjectRef
     config_hash: str
     """of the compiled result that was used; empty: there is none (yet) for these AI routes, and they answer 503"""
+    known: bool = True
+    """False: nothing was compiled for the Gateway"""
     user_filters: frozenset[str] = frozenset()
     """RouteConfigurations with a filter of the user's after ours: `compile_gateway(user_filters=…)`"""
     findings: tuple[Finding, ...] = ()
@@ -22,12 +24,19 @@ class Observation:
 class Sink(Protocol):
     """Takes observations, on the thread of the hooks. Must return at once; a raised exception is logged only."""
 
+    def turned_away(self, gateway: ObjectRef) -> None:
+        """A translation of the Gateway got no answer, because nothing was known yet. Envoy Gateway keeps what it has
+        and does not ask again by itself: it has to be made to."""
+
     def observe(self, observation: Observation) -> None:
         """Called once per Gateway and translation, after the answer is made."""
 
 
 class Ignored:
     """A sink for those who do not ask."""
+
+    def turned_away(self, gateway: ObjectRef) -> None:
+        """Nothing is done with it."""
 
     def observe(self, observation: Observation) -> None:
         """Nothing is done with it."""

@@ -5,11 +5,14 @@
     ...
     await server.stop()
 
-Envoy Gateway waits for this server without a deadline and publishes nothing while it is away. Health is therefore
-SERVING from the first moment: what is not known yet is answered with something safe (see `translation`).
+Envoy Gateway waits for this server without a deadline, and publishes nothing for any Gateway while it is away or
+thinks. So everything is answered, and soon. What cannot be answered yet (docs/adr/0013) is held back for as long as a
+start takes, HOLD seconds once per process, and then turned away: only the Gateway concerned keeps what it has.
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -17,10 +20,13 @@ import grpc
 import grpc.aio
 
 from extension_server.hooks.messages import METHODS, SERVICE, Method
-from extension_server.hooks.service import HookService
+from extension_server.hooks.service import Cold, HookService
 
 MAX_MESSAGE: Final = 256 * 1024 * 1024
 """Bytes. Envoy Gateway sends all xDS of a Gateway at once, 1.5 KB per route; its own limit is `maxMessageSize`."""
+HOLD: Final = 10.0
+"""Seconds from the start in which calls wait for the process to know everything. Longer waits would keep changes of
+other Gateways from being published, new addresses of their backends among them."""
 STOP_GRACE: Final = 5.0
 """Seconds for calls in flight at the end."""
 HEALTH_NAME: Final = "envoy-gateway-extension-server"
@@ -45,6 +51,10 @@ Context = Any
 Handler = Callable[[bytes, Context], Awaitable[bytes]]
 
 
+Measure = Callable[[str, str, float, int, int], None]
+"""(hook, result, seconds, bytes received, bytes sent)"""
+
+
 class AddressInUse(OSError):
     """The address cannot be listened on."""
 
@@ -52,8 +62,12 @@ class AddressInUse(OSError):
 class HookServer:
     """Serves one HookService."""
 
-    def __init__(self, service: HookService) -> None:
+    def __init__(self, service: HookService, measure: Measure | None = None, *, hold: float = HOLD) -> None:
         self._service = service
+        self._measure = measure or _unmeasured
+        self._hold = hold
+        self._hold_until = 0.0
+        self._warm = asyncio.Event()
         self._stopping = asyncio.Event()
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self._hooks(), self._health()))
@@ -65,7 +79,12 @@ class HookServer:
         except RuntimeError as error:
             raise AddressInUse(f"cannot listen on {address}: {error}") from error
         await self._server.start()
+        self._hold_until = asyncio.get_running_loop().time() + self._hold
         return int(port)
+
+    def warmed(self) -> None:
+        """Calls that wait are answered."""
+        self._warm.set()
 
     async def stop(self, grace: float = STOP_GRACE) -> None:
         """Says NOT_SERVING, takes no new calls, waits `grace` seconds for those in flight."""
@@ -79,13 +98,33 @@ class HookServer:
 
     def _handler(self, method: Method) -> Handler:
         async def handle(request: bytes, context: Context) -> bytes:
+            begun = time.perf_counter()
             answer = self._service.answer(method, request)
+            cold = isinstance(answer, Cold)
+            if cold:
+                await self._until_warm()
+                begun = time.perf_counter()
+                answer = self._service.answer(method, request)
+                cold = isinstance(answer, Cold)
+            if isinstance(answer, Cold):
+                self._service.turned_away(answer.gateways)
+                answer = answer.otherwise
+            sent = len(answer) if isinstance(answer, bytes) else 0
+            result = "cold" if cold else "answered" if isinstance(answer, bytes) else "refused"
+            self._measure(method, result, time.perf_counter() - begun, len(request), sent)
             if isinstance(answer, bytes):
                 return answer
-            await context.abort(grpc.StatusCode.INTERNAL, answer.reason)
+            # UNAVAILABLE is what Envoy Gateway tries again, four times within two seconds.
+            code = grpc.StatusCode.UNAVAILABLE if cold else grpc.StatusCode.INTERNAL
+            await context.abort(code, answer.reason)
             raise AssertionError  # abort raises
 
         return handle
+
+    async def _until_warm(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._hold_until):
+                await self._warm.wait()
 
     def _health(self) -> grpc.GenericRpcHandler:
         return grpc.method_handlers_generic_handler(
@@ -114,6 +153,10 @@ class HookServer:
 
     def _status(self) -> bytes:
         return _NOT_SERVING if self._stopping.is_set() else _SERVING
+
+
+def _unmeasured(hook: str, result: str, seconds: float, received: int, sent: int) -> None:
+    """Nobody counts."""
 
 
 def _service_name(request: bytes) -> str:

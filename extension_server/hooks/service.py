@@ -7,6 +7,7 @@ not implemented would be a failed hook.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.hooks import messages, translation
-from extension_server.hooks.elements import Element
+from extension_server.hooks.elements import Element, name_of
 from extension_server.hooks.messages import METHODS, Message, Method
 from extension_server.hooks.observation import Ignored, Observation, Sink
 from extension_server.hooks.source import MediationSource
@@ -25,9 +26,20 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request cannot be answered at all; Envoy Gateway keeps the xDS that it has."""
+    """The request cannot be answered at all; Envoy Gateway keeps the xDS that it has for this Gateway, and goes on with
+    the others."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """The right answer is not known yet (`MediationSource.warm`). Asking again soon may help; `otherwise` is for when
+    there was no time for that."""
+
+    otherwise: bytes | Refused
+    gateways: tuple[ObjectRef, ...] = ()
+    """that Envoy Gateway has to translate again after `otherwise`"""
 
 
 class HookService:
@@ -39,7 +51,7 @@ class HookService:
         self._endpoints_hooked = False
         self._logged: dict[ObjectRef, tuple[Finding, ...]] = {}
 
-    def answer(self, method: Method, data: bytes) -> bytes | Refused:
+    def answer(self, method: Method, data: bytes) -> bytes | Refused | Cold:
         """`data` is a `<method>Request`, the result a `<method>Response`."""
         try:
             request = messages.request(method).FromString(data)
@@ -49,10 +61,25 @@ class HookService:
             return self._translate(request)
         answer = messages.response(method)()
         if request.HasField(messages.RESOURCE):
-            answer.resource = self._endpoints(request.resource) if method == "PostEndpointsModify" else request.resource
+            answer.resource = request.resource
+        if method != "PostEndpointsModify" or not request.HasField(messages.RESOURCE):
+            return bytes(answer.SerializeToString())
+        self._endpoints_hooked = True
+        if not self._source.warm and _may_be_ours(request.resource):
+            return Cold(bytes(answer.SerializeToString()))
+        answer.resource = self._endpoints(request.resource)
         return bytes(answer.SerializeToString())
 
-    def _translate(self, request: Message) -> bytes | Refused:
+    def turned_away(self, gateways: Iterable[ObjectRef]) -> None:
+        """`Cold.otherwise` was answered."""
+        for gateway in gateways:
+            _LOG.warning("%s was translated before anything was known of it; it keeps the xDS that it has", gateway)
+            try:
+                self._sink.turned_away(gateway)
+            except Exception:
+                _LOG.exception("it was not taken that %s was turned away", gateway)
+
+    def _translate(self, request: Message) -> bytes | Refused | Cold:
         try:
             translated = translation.translate(request, self._source, endpoints_hooked=self._endpoints_hooked)
             data = bytes(translated.answer.SerializeToString())
@@ -60,13 +87,17 @@ class HookService:
             # A defect of ours. Without the edge strip nothing may be published, so the last good xDS has to stay.
             _LOG.exception("translation failed")
             return Refused(f"{type(error).__name__}: {error}")
+        if not self._source.warm and translated.unknown:
+            # 503s would go out that the data plane does not answer now; what it has is better.
+            return Cold(
+                Refused("the controller has just started and does not know the AI routes yet"), translated.unknown
+            )
         for observation in translated.observations:
             self._report(observation)
         return data
 
     def _endpoints(self, raw: bytes) -> bytes:
         """Marks the endpoints of AI rules. What cannot be marked stays as it came; attempts are refused there."""
-        self._endpoints_hooked = True
         element = Element(raw, pool.CLUSTER_LOAD_ASSIGNMENT)
         try:
             assignment = element.decode()
@@ -91,4 +122,9 @@ class HookService:
             _LOG.exception("the observation of %s was not taken", observation.gateway)
 
 
-__all__ = ["METHODS", "HookService", "Refused"]
+def _may_be_ours(raw: bytes) -> bool:
+    """Whether the endpoints are those of an HTTPRoute's rule."""
+    return names.cluster(name_of(raw)) is not None
+
+
+__all__ = ["METHODS", "Cold", "HookService", "Refused"]

@@ -19,6 +19,10 @@ SOCKETS: Final = ("/etc/ai-gateway-extproc-uds/run.sock",)
 class MediationSource(Protocol):
     """Read by the hooks, on one thread; each answer is one consistent state."""
 
+    @property
+    def warm(self) -> bool:
+        """Everything that was there at the start is in: a Gateway that is not known is none of ours."""
+
     def for_gateway(self, namespace: str, name: str) -> Mediation | None:
         """What is to be mediated on a Gateway; None when nothing is known of it."""
 
@@ -30,14 +34,28 @@ class CompiledResults:
     """The source in memory: the last good result of each Gateway. `put` and `remove` replace, they never mutate."""
 
     def __init__(
-        self, sockets: tuple[str, ...] = SOCKETS, log_attributes: tuple[tuple[str, str], ...] | None = None
+        self,
+        sockets: tuple[str, ...] = SOCKETS,
+        log_attributes: tuple[tuple[str, str], ...] | None = None,
+        *,
+        warm: bool = True,
     ) -> None:
-        """`log_attributes`: (header, attribute) pairs for access logs; None is the default pair."""
+        """`log_attributes`: (header, attribute) pairs for access logs; None is the default pair. `warm`: False for a
+        process that has yet to learn what there is, until `warmed`."""
         self._sockets = sockets
         self._log_attributes = log_attributes
+        self._warm = warm
         self._mediations: Mapping[ObjectRef, Mediation] = MappingProxyType({})
         self._rules: Mapping[RuleName, CompiledRule] | None = None
         """made when the Endpoints hook asks, not for each of many Gateways that come in"""
+
+    @property
+    def warm(self) -> bool:
+        return self._warm
+
+    def warmed(self) -> None:
+        """Everything that was there at the start has been put."""
+        self._warm = True
 
     def put(self, compiled: Compiled) -> None:
         """Takes the place of the Gateway's earlier result."""

@@ -49,6 +49,11 @@ class Translated:
     answer: Message
     observations: tuple[Observation, ...]
 
+    @property
+    def unknown(self) -> tuple[ObjectRef, ...]:
+        """Gateways with AI routes of which nothing is known."""
+        return tuple(each.gateway for each in self.observations if not each.known)
+
 
 @dataclass(slots=True)
 class _Part:
@@ -162,7 +167,7 @@ def _unknown(part: _Part, failures: Iterable[Failure], common: Iterable[_Complai
         *(_of_gateway(part.gateway, *each) for each in common),
         *(_failed(part.gateway, each) for each in failures),
     ]
-    return Observation(gateway=part.gateway, config_hash="", findings=sorted_findings(findings))
+    return Observation(gateway=part.gateway, config_hash="", known=False, findings=sorted_findings(findings))
 
 
 def _observe(

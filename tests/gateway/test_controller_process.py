@@ -46,7 +46,7 @@ class Process:
 
 async def start(kubeconfig: Path, namespace: str) -> Process:
     port = free_port()
-    flags = ("--port", f"127.0.0.1:{port}", "--watchNamespaces", namespace)
+    flags = ("--port", f"127.0.0.1:{port}", "--watchNamespaces", namespace, "--metricsPort", "0")
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": namespace}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "extension_server.main", *flags, env=environment, stderr=asyncio.subprocess.DEVNULL

@@ -79,6 +79,10 @@ class Observed:
 
     def __init__(self) -> None:
         self.all: list[Observation] = []
+        self.away: list[ObjectRef] = []
+
+    def turned_away(self, gateway: ObjectRef) -> None:
+        self.away.append(gateway)
 
     def observe(self, observation: Observation) -> None:
         self.all.append(observation)

@@ -13,7 +13,7 @@ from extension_server.hooks.messages import METHODS, SERVICE
 from extension_server.hooks.server import HEALTH_NAME, AddressInUse, HookServer
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
-from tests.support.hooks import scenario
+from tests.support.hooks import GATEWAY, Observed, scenario
 
 HEALTH = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
@@ -105,3 +105,36 @@ async def test_a_port_in_use_is_an_error(server: tuple[HookServer, str]) -> None
     """With SO_REUSEPORT two servers would share the calls."""
     with pytest.raises(AddressInUse, match=server[1]):
         await HookServer(HookService(CompiledResults())).start(server[1])
+
+
+async def test_a_call_that_comes_before_anything_is_known_waits_for_it() -> None:
+    recorded = scenario("two-fqdn-weights")
+    results = CompiledResults(warm=False)
+    measured: list[tuple[str, str]] = []
+    server = HookServer(HookService(results), lambda hook, result, *_: measured.append((hook, result)), hold=LIMIT)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        waiting = asyncio.create_task(call(channel, "PostTranslateModify", recorded.translation))
+        # Answered on the same connection meanwhile: what has nothing to do with us.
+        assert await call(channel, "PostTranslateModify", b"") == b""
+        assert not waiting.done()
+        results.put(recorded.compiled())
+        results.warmed()
+        server.warmed()
+        expected = HookService(recorded.results()).answer("PostTranslateModify", recorded.translation)
+        assert await waiting == expected
+    await server.stop(0)
+    assert measured == [("PostTranslateModify", "answered")] * 2
+
+
+async def test_a_call_that_waited_long_enough_is_turned_away() -> None:
+    recorded = scenario("two-fqdn-weights")
+    sink = Observed()
+    server = HookServer(HookService(CompiledResults(warm=False), sink), hold=0)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, "PostTranslateModify", recorded.translation)
+    await server.stop(0)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert sink.away == [GATEWAY]

@@ -6,7 +6,7 @@ from extension_server.compile.result import ObjectRef
 from extension_server.compile.routes import FAIL_CLOSED_STATUS
 from extension_server.hooks import messages
 from extension_server.hooks.messages import METHODS, Method
-from extension_server.hooks.service import HookService
+from extension_server.hooks.service import Cold, HookService, Refused
 from extension_server.hooks.source import CompiledResults
 from extension_server.xds import pool
 from tests.support.hooks import GATEWAY, Observed, answered, decoded, scenario, statuses
@@ -146,3 +146,46 @@ def test_routes_that_are_not_sent_are_logged(caplog: pytest.LogCaptureFixture) -
     answer = answered(HookService(recorded.results()), "PostTranslateModify", request.SerializeToString())
     assert [*answer.clusters] == [*request.clusters]
     assert "includeAll" in caplog.text
+
+
+def test_before_anything_is_known_a_translation_with_ai_routes_is_turned_away() -> None:
+    """Envoy Gateway then keeps what the data plane has; a 503 for every AI route would replace it."""
+    recorded = scenario("one-fqdn")
+    sink = Observed()
+    results = CompiledResults(warm=False)
+    service = HookService(results, sink)
+    answer = service.answer("PostTranslateModify", recorded.translation)
+    assert isinstance(answer, Cold)
+    assert isinstance(answer.otherwise, Refused)
+    assert answer.gateways == (GATEWAY,)
+    assert sink.all == []
+    service.turned_away(answer.gateways)
+    assert sink.away == [GATEWAY]
+
+    results.put(recorded.compiled())
+    expected = HookService(recorded.results()).answer("PostTranslateModify", recorded.translation)
+    assert service.answer("PostTranslateModify", recorded.translation) == expected
+
+
+def test_before_anything_is_known_gateways_without_ai_routes_are_served() -> None:
+    request = messages.request("PostTranslateModify")(clusters=[b"\x0a\x01c"], secrets=[b"s"])
+    answer = answered(HookService(CompiledResults(warm=False)), "PostTranslateModify", request.SerializeToString())
+    assert [*answer.clusters] == [b"\x0a\x01c"]
+
+
+def test_when_everything_is_known_a_gateway_that_is_not_is_nobodys() -> None:
+    results = CompiledResults(warm=False)
+    results.warmed()
+    answer = answered(HookService(results, sink := Observed()), "PostTranslateModify", scenario("one-fqdn").translation)
+    assert answer.routes
+    assert [each.known for each in sink.all] == [False]
+
+
+def test_endpoints_of_rules_wait_too_and_then_stay_unmarked() -> None:
+    recorded = scenario("two-ip-eds")
+    answer = HookService(CompiledResults(warm=False)).answer("PostEndpointsModify", recorded.endpoints[0])
+    assert isinstance(answer, Cold)
+    assert isinstance(answer.otherwise, bytes)
+    kept = messages.response("PostEndpointsModify").FromString(answer.otherwise)
+    assert kept.resource == messages.request("PostEndpointsModify").FromString(recorded.endpoints[0]).resource
+    assert answer.gateways == ()
