@@ -421,6 +421,15 @@ def parse_stored(model: type[Object], document: Mapping[str, Any]) -> Object:
         raise InvalidObject(_problems(exc.errors(include_url=False))) from exc
 
 
+def parse_part(model: type[Model], value: object) -> Model:
+    """One member of an object that an API server has accepted, as `parse_stored` reads whole ones. Raises
+    InvalidObject."""
+    try:
+        return model.model_validate_json(jsonlib.encode(_as_stored(value)), extra="ignore")
+    except ValidationError as exc:
+        raise InvalidObject(_problems(exc.errors(include_url=False))) from exc
+
+
 def _refuse_unknown_nulls(model: type[Object], text: bytes) -> None:
     """A field that does not exist is an error although it holds nothing: it is misspelt."""
     try:

@@ -200,6 +200,16 @@ class Gateway(Object):
     spec: GatewaySpec
 
 
+class StoredGatewaySpec(GatewaySpec):
+    listeners: Annotated[tuple[Listener, ...], Field(max_length=64), ListKey("name")] = ()
+
+
+class StoredGateway(Gateway):
+    """A Gateway in a cluster, reduced to the listeners that routes of ours can attach to. There may be none."""
+
+    spec: StoredGatewaySpec
+
+
 # ---- HTTPRoute
 
 

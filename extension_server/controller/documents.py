@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from extension_server.api import base
-from extension_server.api.base import Object, ObjectMeta, OwnerReference
+from extension_server.api import base, gateway
+from extension_server.api.base import InvalidObject, Model, Object, ObjectMeta, OwnerReference
 from extension_server.compile import route
 from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import FIELD_MANAGER, Document
@@ -34,22 +34,58 @@ def conditions(document: Document) -> tuple[Mapping[str, Any], ...]:
     return tuple((document.get("status") or {}).get("conditions") or ())
 
 
-def read(model: type[Object], document: Document) -> Object:
-    """Members that the model does not know are left out: they are Envoy Gateway's to serve, or of another release.
+@dataclass(frozen=True, slots=True)
+class Read:
+    object: Object
+    notes: tuple[str, ...] = ()
+    """parts that could not be read and count as not there, each with the reason"""
+
+
+def read(model: type[Object], document: Document) -> Read:
+    """Members that the model does not know are left out: they are Envoy Gateway's to serve, or of another release. Of
+    objects that are not ours, so is everything that we do not need, and every part that cannot be read.
 
     Raises InvalidObject.
     """
     metadata = {name: member for name, member in document["metadata"].items() if name not in _VOLATILE}
     wanted = {**document, "metadata": metadata}
-    if document["kind"] == "Gateway":
-        wanted["spec"] = _served(document["spec"])
-    return base.parse_stored(model, wanted)
+    notes: list[str] = []
+    spec = document.get("spec")
+    if (needed := _NEEDED.get(document["kind"])) is not None and isinstance(spec, Mapping):
+        wanted["spec"] = {
+            name: _readable(name, member, needed[name], notes) for name, member in spec.items() if name in needed
+        }
+    return Read(base.parse_stored(model, wanted), tuple(notes))
 
 
-def _served(spec: Mapping[str, Any]) -> Document:
-    """A Gateway's spec without the listeners that HTTP routes cannot attach to."""
-    listeners = [each for each in spec.get("listeners", ()) if each.get("protocol") in _SERVED_PROTOCOLS]
-    return {**spec, "listeners": listeners}
+_NEEDED: Final[Mapping[str, Mapping[str, type[Model] | None]]] = {
+    "GatewayClass": {"controllerName": None},
+    "Gateway": {"gatewayClassName": None, "listeners": gateway.Listener},
+    "ReferenceGrant": {"from": gateway.GrantFrom, "to": gateway.GrantTo},
+    "Backend": {"type": None, "endpoints": None},
+}
+"""Kind → members of its spec that the compiler looks at; of a list with a model, only members that this one reads."""
+_UNREAD: Final[Mapping[str, tuple[str, ...]]] = {"listeners": ("tls",)}
+"""Members of such members that nobody looks at."""
+
+
+def _readable(name: str, members: Any, model: type[Model] | None, notes: list[str]) -> Any:
+    if model is None or not isinstance(members, list):
+        return members
+    found = []
+    for index, member in enumerate(members):
+        if name == "listeners" and isinstance(member, Mapping):
+            if member.get("protocol") not in _SERVED_PROTOCOLS:
+                continue
+            member = {key: each for key, each in member.items() if key not in _UNREAD[name]}
+        try:
+            base.parse_part(model, member)
+        except InvalidObject as exc:
+            called = f" ({member['name']})" if isinstance(member, Mapping) and "name" in member else ""
+            notes.append(f"spec.{name}[{index}]{called} is left out, it cannot be read: {exc}")
+        else:
+            found.append(member)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ WATCHED: Final[tuple[Watched, ...]] = (
     Watched("ours", "mcproutes", (mcp.MCPRoute,)),
     Watched("ours", "quotapolicies", (quota.QuotaPolicy,)),
     Watched("foreign", "gatewayclasses", (gateway.GatewayClass,)),
-    Watched("foreign", "gateways", (gateway.Gateway,)),
+    Watched("foreign", "gateways", (gateway.StoredGateway,)),
     Watched("foreign", "referencegrants", (gateway.ReferenceGrant,)),
     Watched("foreign", "backends", (envoy_gateway.Backend,)),
     Watched("child", "httproutes", (gateway.HTTPRoute,)),

@@ -45,6 +45,8 @@ class Held:
     """the last good state; None when there never was one"""
     problem: str | None = None
     """why the current state is not `object`"""
+    notes: tuple[str, ...] = ()
+    """parts of the current state that are missing in `object`, and why"""
     conditions: tuple[Mapping[str, Any], ...] = ()
     """`status.conditions` as stored"""
     finalizers: tuple[str, ...] = ()
@@ -273,8 +275,11 @@ class Store:
         uid = metadata.get("uid", "")
         kept = old.object if old is not None and old.uid == uid else None
         problem = None
+        notes: tuple[str, ...] = ()
         try:
-            object_: Object | None = documents.read(watched.model(document["apiVersion"]), document)
+            read = documents.read(watched.model(document["apiVersion"]), document)
+            object_: Object | None = read.object
+            notes = read.notes
         except (InvalidObject, LookupError) as exc:
             object_, problem = kept, str(exc)
         except Exception as exc:
@@ -288,6 +293,7 @@ class Store:
             generation=metadata.get("generation"),
             object=kept if kept == object_ else object_,
             problem=problem,
+            notes=notes,
             conditions=documents.conditions(document) if ours else (),
             finalizers=tuple(metadata.get("finalizers") or ()),
             deleting="deletionTimestamp" in metadata,
@@ -298,7 +304,7 @@ class Store:
         if (
             old is None
             or old.object is not new.object
-            or (old.problem, old.uid, old.generation) != (new.problem, new.uid, new.generation)
+            or (old.problem, old.notes, old.uid, old.generation) != (new.problem, new.notes, new.uid, new.generation)
         ):
             change.keys = self._keys(old, new)
         if ours and (

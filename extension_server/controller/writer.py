@@ -199,7 +199,13 @@ class Writer:
             for finding in each.findings
             if finding.object == each.gateway
         )
-        return (*self._observations.of(held.ref, gateways), *notes)
+        unread = (
+            Finding(severity="warning", object=gateway, field="", reason="NotRead", message=note)
+            for gateway in gateways
+            if (each := self._store.held(gateway)) is not None
+            for note in each.notes
+        )
+        return (*self._observations.of(held.ref, gateways), *notes, *unread)
 
     async def _patch(self, held: Held, patch: Document, part: str = "") -> None:
         """The uid in the patch makes it fail on an object that was made anew."""
