@@ -105,6 +105,25 @@ test-gateway: $(STAMP) ## tests against a real API server; fails with NOT RUN if
 	  || { echo "test-gateway: NOT RUN, its programs are not built" >&2; exit 1; }
 	@$(PYTEST) tests/gateway
 
+EG ?= 1.8
+COMMAND ?= kubectl get pods -A
+
+.PHONY: lab-up
+lab-up: $(STAMP) ## a real cluster with Envoy Gateway, without a container engine (root; EG=1.8 or 1.9; docs/lab.md)
+	@$(BIN)/python -m hack.lab up --envoy-gateway $(EG)
+
+.PHONY: lab-status
+lab-status: $(STAMP) ## what runs in the lab and how to reach it
+	@$(BIN)/python -m hack.lab status
+
+.PHONY: lab-exec
+lab-exec: $(STAMP) ## a command in the lab (COMMAND='kubectl get pods -A')
+	@$(BIN)/python -m hack.lab exec sh -c '$(COMMAND)'
+
+.PHONY: lab-down
+lab-down: $(STAMP) ## end the lab, also after a crash
+	@$(BIN)/python -m hack.lab down
+
 .PHONY: test-bench
 test-bench: $(STAMP) ## does the bench harness work (no measurement)
 	@$(PYTEST) tests/bench

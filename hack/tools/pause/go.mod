@@ -1,0 +1,3 @@
+module aigw.dev/hack/tools/pause
+
+go 1.26
