@@ -69,27 +69,97 @@ def _default_file() -> Path | None:
     return found if found.is_file() else None
 
 
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for machines.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="Resource file (YAML); - is standard input.")]
+
+
 @app.command()
 def validate(
-    path: Annotated[Path, typer.Argument(help="Resource file (YAML).")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Resource files (YAML); - is standard input.")],
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="Judge our objects as a cluster would take them, and nothing else.")
     ] = False,
+    output: Output = "text",
 ) -> None:
-    """Check a resource file without starting anything. Exit code 2: it cannot be served.
+    """Check resource files without starting anything: a verdict on every object.
 
     A file without a Gateway is judged as with --kubernetes.
-    """
-    from aigw.standalone import validate as offline  # here: `aigw version` needs none of it
 
-    verdict = offline.validate(path, os.environ, kubernetes=kubernetes)
-    for warning in verdict.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    for error in verdict.errors:
-        typer.echo(f"aigw: {error}", err=True)
-    if verdict.errors:
-        raise typer.Exit(2)
-    typer.echo(f"{path}: ok ({verdict.note})" if verdict.note else f"{path}: ok")
+    Exit codes: 0 every file is valid (warnings may be printed), 1 one is not, 2 one cannot be read.
+    """
+    from aigw.commands import entry  # here: `aigw version` needs none of it
+
+    raise typer.Exit(entry.validate(files, os.environ, kubernetes=kubernetes, form=output))
+
+
+@app.command()
+def translate(
+    file: File,
+    output: Annotated[Literal["yaml", "json"], typer.Option("--output", "-o", help="How it is written.")] = "yaml",
+    objects: Annotated[bool, typer.Option("--objects", help="Only (or also) the generated objects.")] = False,
+    filter_config: Annotated[bool, typer.Option("--filter-config", help="… the configuration of the filters.")] = False,
+    xds: Annotated[bool, typer.Option("--xds", help="… Envoy's configuration, before and after the patches.")] = False,
+) -> None:
+    """Print what follows from a file: generated objects, filter configuration, Envoy's configuration.
+
+    Without --objects, --filter-config or --xds: all three. Credentials are never printed.
+
+    Exit codes: 0 printed, 2 the file cannot be read or served.
+    """
+    from aigw.commands import entry  # here: `aigw version` needs none of it
+
+    wanted: dict[Literal["objects", "filter", "xds"], bool] = {"objects": objects, "filter": filter_config, "xds": xds}
+    sections = [name for name, chosen in wanted.items() if chosen]
+    raise typer.Exit(entry.translate(file, os.environ, sections=sections, form=output))
+
+
+@app.command()
+def explain(
+    file: File,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model that the client asks for.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Host that the client calls.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="Path that the client posts to.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="A header, 'name: value'; may be given often.")
+    ] = None,
+    body: Annotated[
+        str | None, typer.Option("--body", "-b", metavar="FILE", help="File with the JSON body; - is standard input.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Say which rule serves a request, why, by whom, and what the provider gets; without a request: every rule.
+
+    Credentials are never printed, only where they come from.
+
+    Exit codes: 0 explained, 1 the request reaches no provider, 2 the file cannot be read or served.
+    """
+    from aigw.commands import entry  # here: `aigw version` needs none of it
+
+    ask = entry.Ask(model=model, host=host, path=path, headers=tuple(header or ()), body=body)
+    raise typer.Exit(entry.explain(file, os.environ, ask=ask, form=output))
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Resource file (YAML).", show_default="as for aigw run")
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Admin port of the running gateway.", show_default="1064, if it runs"),
+    ] = None,
+    connect: Annotated[bool, typer.Option("--connect", help="Connect to every provider too (TCP and TLS).")] = False,
+    output: Output = "text",
+) -> None:
+    """Check the whole chain, from the file to the running gateway; each finding says what to do.
+
+    Exit codes: 0 no errors (warnings may be printed), 1 there are errors, 2 the file cannot be read.
+    """
+    from aigw.commands import entry  # here: `aigw version` needs none of it
+
+    found = file or _default_file()
+    path = None if found is None else str(found)
+    raise typer.Exit(entry.doctor(path, os.environ, admin_port=admin_port, connect=connect, form=output))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from extension_server.api import core, envoy_gateway, gateway
 from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, BackendSecurityPolicy
 from extension_server.api.envoy_gateway import NamedValue
 from extension_server.compile.snapshot import ref_of
-from filters.contract.config import AwsCredential, Backend, Cost, HeaderCredential, HeaderMutation, Schema
+from filters.contract.config import AwsCredential, Backend, Cost, Credential, HeaderCredential, HeaderMutation, Schema
 from filters.contract.secret import Secret
 
 PORTS = DemoPorts(openai=1, anthropic=2, bedrock=3, down=4)
@@ -25,11 +25,15 @@ def loaded(environment: Mapping[str, str], **options: int | bool) -> Loaded:
     return resources.read(text, "environment", environment)
 
 
-def the_backend(environment: Mapping[str, str]) -> Backend:
+def the_backend(environment: Mapping[str, str]) -> tuple[Backend, Mapping[str, Credential]]:
+    """With its credential under the backend's own name."""
     judged = verdicts.judge(loaded(environment), token_key=b"k")
     assert (judged.errors, judged.warnings) == ((), ())
     (backend,) = judged.compiled.filter_config.backends
-    return backend
+    credentials = judged.compiled.filter_config.credentials
+    value: Any = credentials.get(backend.credential, "")
+    backends, values = credentials_apart([msgspec.structs.replace(backend, credential=value)])
+    return backends[0], values
 
 
 def test_without_a_key_there_is_no_configuration() -> None:
@@ -140,7 +144,8 @@ NAME = "default/{0}/route/aigw-run/rule/0/ref/0"
     ],
 )
 def test_the_provider_that_the_environment_asks_for(environment: dict[str, str], backend: Backend) -> None:
-    assert the_backend(environment) == backend
+    backends, credentials = credentials_apart([backend])
+    assert the_backend(environment) == (backends[0], credentials)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +309,7 @@ def test_the_key_stays_out_of_the_text() -> None:
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40))
 def test_any_key_arrives_as_it_is(key: str) -> None:
-    credential = the_backend({"ANTHROPIC_API_KEY": key}).credential
+    (credential,) = the_backend({"ANTHROPIC_API_KEY": key})[1].values()
     assert credential == HeaderCredential(name="x-api-key", value=Secret(key))
 
 
@@ -340,7 +345,8 @@ def test_the_demo_is_a_sound_configuration_of_four_models() -> None:
     rules = {rule.rule: rule for rule in judged.compiled.rules}
     assert [rules[index].plan for index in range(4)] == ["single", "single", "single", "attempt"]
     assert [backend.priority for backend in rules[3].backends] == [0, 1]
-    assert isinstance(judged.compiled.filter_config.backends[2].credential, AwsCredential)
+    config = judged.compiled.filter_config
+    assert isinstance(config.credentials[config.backends[2].credential], AwsCredential)
     assert len(found.snapshot.all(envoy_gateway.BackendTrafficPolicy)) == 1
 
 

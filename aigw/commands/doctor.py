@@ -1,0 +1,83 @@
+"""`aigw doctor`: every link of the chain, each finding with what it means and what to do.
+
+A check is one entry of a table; a cluster's checks are another table of the same form.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aigw.commands.checks import file, instance, ports, programs, providers
+from aigw.commands.checks.base import Check, Context, Finding, Severity
+
+_ORDER: Final[tuple[Severity, ...]] = ("ok", "note", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    name: str
+    """stable, for machines"""
+    title: str
+    check: Check
+
+
+STANDALONE: Final[tuple[Entry, ...]] = (
+    Entry("file", "Configuration file", file.check),
+    Entry("names", "Host names of providers", providers.names),
+    Entry("connections", "Connections to providers", providers.connections),
+    Entry("envoy", "Envoy program", programs.envoy),
+    Entry("filter", "Filter process", programs.filter_process),
+    Entry("packages", "Python packages", programs.packages),
+    Entry("ports", "Ports", ports.check),
+    Entry("instance", "Running gateway", instance.check),
+)
+"""along the chain: what must hold before the next can"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    check: str
+    title: str
+    severity: Severity
+    """the worst of its findings"""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    file: str
+    verdict: Severity
+    checks: tuple[Checked, ...]
+
+    def count(self, severity: Severity) -> int:
+        return sum(finding.severity == severity for each in self.checks for finding in each.findings)
+
+
+async def examine(context: Context, table: Sequence[Entry] = STANDALONE) -> Report:
+    """All checks at the same time; one that fails is a finding and no reason to leave out the others."""
+    found = await asyncio.gather(*(_checked(entry, context) for entry in table))
+    return Report(
+        file=context.source.name if context.source else "",
+        verdict=_worst(each.severity for each in found),
+        checks=tuple(found),
+    )
+
+
+async def _checked(entry: Entry, context: Context) -> Checked:
+    try:
+        findings = tuple(await entry.check(context))
+    except Exception as exc:  # the other checks go on
+        defect = Finding(
+            severity="error",
+            title=f"the check itself failed: {type(exc).__name__}",
+            meaning="nothing is known about this link",
+            fix="report it, with the command line",
+        )
+        findings = (defect,)
+    severity = _worst(each.severity for each in findings)
+    return Checked(check=entry.name, title=entry.title, severity=severity, findings=findings)
+
+
+def _worst(severities: Iterable[Severity]) -> Severity:
+    return max(severities, key=_ORDER.index, default="ok")

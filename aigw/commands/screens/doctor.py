@@ -1,0 +1,31 @@
+"""The screen of `aigw doctor`."""
+
+from rich.console import Console
+from rich.text import Text
+
+from aigw.commands.checks.base import Finding
+from aigw.commands.doctor import Report
+from aigw.commands.output import counted
+from aigw.commands.screens.base import STYLES, heading, mark, marked
+
+
+def draw(console: Console, report: Report) -> None:
+    for checked in report.checks:
+        heading(console, checked.title)
+        for finding in checked.findings:
+            marked(console, finding.severity, _text(finding))
+    console.print()
+    counts = [counted(report.count(severity), severity) for severity in ("error", "warning")]
+    line = mark(console, report.verdict)
+    line.append(f" {', '.join(counts)}", style=STYLES[report.verdict])
+    console.print(line)
+
+
+def _text(finding: Finding) -> Text:
+    text = Text(finding.title)
+    if finding.meaning:
+        text.append(f"\n{finding.meaning}", style="dim")
+    if finding.fix:
+        text.append("\n→ ", style="bold")
+        text.append(finding.fix)
+    return text
