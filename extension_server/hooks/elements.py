@@ -5,8 +5,9 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from extension_server.hooks.shells import shell
-from extension_server.xds import pool
+from extension_server.xds import names, pool, wire
 from extension_server.xds.pool import Message
+from extension_server.xds.resources import served_configurations
 
 _NAME_TAG: Final = b"\x0a"
 
@@ -66,3 +67,27 @@ class Element:
 
     def _fresh(self) -> Message:
         return pool.message_class(self._type).FromString(self.raw)
+
+
+class ListenerElement(Element):
+    """A listener, and which RouteConfigurations it asks for."""
+
+    __slots__ = ("_served",)
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw, pool.LISTENER)
+        self._served = self._configurations()
+
+    def serves(self, configuration: str) -> bool:
+        """Of a listener that cannot be read to the end, whether the name stands in it: rather too often than not."""
+        if self._served is None:
+            return wire.string(configuration) in self.raw
+        return configuration in self._served
+
+    def _configurations(self) -> frozenset[str] | None:
+        if not names.serves_clients(self.name):
+            return frozenset()
+        try:
+            return served_configurations(self.decode())
+        except (DecodeError, KeyError):
+            return None

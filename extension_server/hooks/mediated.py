@@ -12,10 +12,21 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import CompiledRule
-from extension_server.hooks import splicing
-from extension_server.hooks.elements import Element, name_of
-from extension_server.hooks.shells import RouteTable, shell
-from extension_server.xds import closing, edge, names, patches, pool, processor, service_clusters, user_filters
+from extension_server.hooks import memo, splicing
+from extension_server.hooks.elements import ListenerElement, name_of
+from extension_server.hooks.memo import Memo
+from extension_server.hooks.shells import Routed, RouteTable, shell
+from extension_server.xds import (
+    closing,
+    edge,
+    names,
+    patches,
+    pool,
+    processor,
+    route_table,
+    service_clusters,
+    user_filters,
+)
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation, Resources
 
@@ -33,7 +44,7 @@ class Failure:
     """the rule that fails closed; None: every rule behind a listener"""
 
 
-def strip_client_headers(listeners: Iterable[Element], tables: Sequence[RouteTable]) -> tuple[Failure, ...]:
+def strip_client_headers(listeners: Iterable[ListenerElement], tables: Sequence[RouteTable]) -> tuple[Failure, ...]:
     """The edge strip in every listener that serves one of the tables, whatever is known of their Gateway. A listener
     that cannot be patched stays as it came, and the generated routes behind it are closed."""
     served = {table.name for table in tables}
@@ -57,8 +68,11 @@ def close_generated(table: RouteTable) -> None:
 class Mediated:
     """`patch` once; then the attributes tell what was seen."""
 
-    def __init__(self, tables: Sequence[RouteTable], listeners: Sequence[Element], mediation: Mediation) -> None:
+    def __init__(
+        self, tables: Sequence[RouteTable], listeners: Sequence[ListenerElement], mediation: Mediation, remembered: Memo
+    ) -> None:
         self.mediation: Final = mediation
+        self._memo: Final = remembered
         self._tables: Final = tables
         self._listeners: Final = listeners
         found = ((table.name, _fallback(table, mediation)) for table in tables)
@@ -95,11 +109,11 @@ class Mediated:
         exposed = {name for name, _ in self.exposed}
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            table.rewrite(partial(self._route, table.name, addition, table.name in exposed))
-            table.fold()
+            table.fold(partial(self._route, table.name, addition, table.name in exposed))
+        self._memo.turn()
         return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 
-    def _patch_listener(self, listener: Element) -> None:
+    def _patch_listener(self, listener: ListenerElement) -> None:
         behind = [table.name for table in _behind(listener, self._tables)]
         stubs = [_copy(self._stubs[name]) for name in behind if name in self._stubs]
         resources = Resources(listeners=[listener.decode()], routes=stubs)
@@ -114,42 +128,55 @@ class Mediated:
             self.failures.append(Failure(what=f"listener {listener.name}", error=_text(error)))
 
     def _cluster(self, raw: bytes) -> bytes:
-        label = name_of(raw)
-        name = names.cluster(label)
+        known = self._memo.clusters.get(raw) or self._memo.clusters.put(raw, memo.Cluster(name_of(raw)))
+        name = names.cluster(known.label)
         rule = self.mediation.rule(name.rule) if name is not None else None
         if name is None or rule is None:
             return raw
-        try:
-            patched = splicing.rule_cluster(raw, name, rule, self.mediation)
-        except Exception as error:
-            self._failed.add(name.rule)
-            self.failures.append(Failure(what=f"cluster {label}", error=_text(error), rule=rule))
-            return raw
-        if rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1 and splicing.is_eds(raw):
+        if known.rule is not rule:
+            try:
+                known.patched = splicing.rule_cluster(raw, name, rule, self.mediation)
+                known.by_eds = splicing.is_eds(raw)
+                known.rule = rule
+            except Exception as error:
+                self._failed.add(name.rule)
+                self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
+                return raw
+        if known.by_eds and rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1:
             self.unmarked.append(rule)
-        return patched
+        return known.patched
 
-    def _route(self, configuration: str, addition: bytes, exposed: bool, raw: bytes) -> bytes:
+    def _route(self, configuration: str, addition: bytes, exposed: bool, raw: bytes) -> Routed:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
-        label = _label(raw)
-        found = self.mediation.of_route(label)
+        known = self._memo.routes.get(raw) or self._memo.routes.put(raw, _opened(raw))
+        found = self.mediation.of_route(known.label)
         if found is None:
-            return raw
+            return Routed(raw, known.token)
         name, rule = found
         try:
             if rule is None:
-                return splicing.fallback_route(raw, addition, configuration, self.mediation)
-            patched = splicing.rule_route(raw, configuration, rule, self.mediation)
-            if rule.plan == "single":
-                closed = exposed
-            elif closed := splicing.is_unsafe(raw, name, rule):
+                return Routed(splicing.fallback_route(raw, addition, configuration, self.mediation), known.token)
+            if known.rule is not rule:
+                known.patched = splicing.rule_route(raw, configuration, rule, self.mediation)
+                known.unsafe = splicing.is_unsafe(raw, name, rule)
+                known.entry = route_table.entry(known.token, [known.patched]) if known.token else b""
+                known.rule = rule
+            if known.unsafe:
                 self.shared.append(rule)
+            closed = known.unsafe or (exposed and rule.plan == "single")
             if closed or configuration in self._lost or (self._failed and name in self._failed):
-                return _closed(patched)
+                return Routed(_closed(known.patched), known.token)
         except Exception as error:
-            self.failures.append(Failure(what=f"route {label}", error=_text(error), rule=rule))
-            return _closed(raw)
-        return patched
+            self.failures.append(Failure(what=f"route {known.label}", error=_text(error), rule=rule))
+            return Routed(_closed(raw), known.token)
+        return Routed(known.patched, known.token, known.entry)
+
+
+def _opened(raw: bytes) -> memo.Route:
+    try:
+        return memo.Route(_label(raw), route_table.token_of(raw))
+    except DecodeError:
+        return memo.Route("", None)
 
 
 def _label(raw: bytes) -> str:
@@ -180,9 +207,8 @@ def _copy(message: pool.Message) -> pool.Message:
     return copied
 
 
-def _behind(listener: Element, tables: Iterable[RouteTable]) -> list[RouteTable]:
-    """The route configurations that a listener may serve."""
-    return [table for table in tables if table.name.encode() in listener.raw]
+def _behind(listener: ListenerElement, tables: Iterable[RouteTable]) -> list[RouteTable]:
+    return [table for table in tables if listener.serves(table.name)]
 
 
 def _closed(raw: bytes) -> bytes:

@@ -6,9 +6,12 @@ lower than its request. The types live in a descriptor pool of their own; nothin
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from extension_server.xds import wire
 
 Method = Literal[
     "PostRouteModify",
@@ -49,6 +52,14 @@ def request(method: Method) -> Message:
 def response(method: Method) -> Message:
     """The class of an answer."""
     return _class(f"{method}Response")
+
+
+def translated(
+    clusters: Iterable[bytes], secrets: Iterable[bytes], listeners: Iterable[bytes], routes: Iterable[bytes]
+) -> bytes:
+    """A PostTranslateModifyResponse, serialized. It may be large, and its parts are there already."""
+    parts = {"clusters": clusters, "secrets": secrets, "listeners": listeners, "routes": routes}
+    return b"".join([wire.field(number - 1, raw) for name, number in TRANSLATION.items() for raw in parts[name]])
 
 
 @functools.cache

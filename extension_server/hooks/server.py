@@ -78,6 +78,7 @@ class HookServer:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise AddressInUse(f"cannot listen on {address}: {error}") from error
+        self._service.prepare()
         await self._server.start()
         self._hold_until = asyncio.get_running_loop().time() + self._hold
         return int(port)

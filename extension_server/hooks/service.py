@@ -16,8 +16,10 @@ from google.protobuf.message import DecodeError
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.hooks import messages, translation
 from extension_server.hooks.elements import Element, name_of
+from extension_server.hooks.memo import Memos
 from extension_server.hooks.messages import METHODS, Message, Method
 from extension_server.hooks.observation import Ignored, Observation, Sink
+from extension_server.hooks.shells import shell
 from extension_server.hooks.source import MediationSource
 from extension_server.xds import endpoints, names, pool
 
@@ -49,7 +51,16 @@ class HookService:
         self._source = source
         self._sink = sink or Ignored()
         self._endpoints_hooked = False
+        self._memos = Memos()
         self._logged: dict[ObjectRef, tuple[Finding, ...]] = {}
+
+    def prepare(self) -> None:
+        """Loads Envoy's message types, which the first call would otherwise wait for (30 ms)."""
+        for name in (pool.LISTENER, pool.HTTP_CONNECTION_MANAGER, pool.CLUSTER, pool.ROUTE_CONFIGURATION):
+            pool.message_class(name)
+        shell("RouteConfiguration")
+        for method in METHODS:
+            messages.request(method), messages.response(method)
 
     def answer(self, method: Method, data: bytes) -> bytes | Refused | Cold:
         """`data` is a `<method>Request`, the result a `<method>Response`."""
@@ -81,8 +92,9 @@ class HookService:
 
     def _translate(self, request: Message) -> bytes | Refused | Cold:
         try:
-            translated = translation.translate(request, self._source, endpoints_hooked=self._endpoints_hooked)
-            data = bytes(translated.answer.SerializeToString())
+            translated = translation.translate(
+                request, self._source, endpoints_hooked=self._endpoints_hooked, memos=self._memos
+            )
         except Exception as error:
             # A defect of ours. Without the edge strip nothing may be published, so the last good xDS has to stay.
             _LOG.exception("translation failed")
@@ -94,7 +106,7 @@ class HookService:
             )
         for observation in translated.observations:
             self._report(observation)
-        return data
+        return translated.answer
 
     def _endpoints(self, raw: bytes) -> bytes:
         """Marks the endpoints of AI rules. What cannot be marked stays as it came; attempts are refused there."""

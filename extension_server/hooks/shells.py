@@ -6,12 +6,12 @@ decoding them.
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from extension_server.xds import pool, route_table
+from extension_server.xds import route_table, wire
 
 Message = Any
 """one protobuf message; classes are made at run time"""
@@ -20,9 +20,12 @@ _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 _SCALARS: Final = {"string": _FIELD.TYPE_STRING, "bytes": _FIELD.TYPE_BYTES, "uint32": _FIELD.TYPE_UINT32}
 _PACKAGE: Final = "aigw.shells"
 
+_HOSTS: Final = 2
+_ROUTES: Final = 3
+_MATCHER: Final = 21
 _TYPES: Final = {
-    "RouteConfiguration": (("name", 1, "string"), ("virtual_hosts", 2, "VirtualHost*")),
-    "VirtualHost": (("routes", 3, "bytes*"), ("matcher", 21, "bytes")),
+    "RouteConfiguration": (("name", 1, "string"), ("virtual_hosts", _HOSTS, "VirtualHost*")),
+    "VirtualHost": (("routes", _ROUTES, "bytes*"), ("matcher", _MATCHER, "bytes")),
     "Route": (("name", 14, "string"),),
     "Cluster": (("name", 1, "string"), ("load_assignment", 33, "ClusterLoadAssignment")),
     "ClusterLoadAssignment": (("endpoints", 2, "LocalityLbEndpoints*"),),
@@ -38,16 +41,37 @@ def shell(name: str) -> Message:
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
+class Routed(NamedTuple):
+    """A route, and the token that it demands."""
+
+    raw: bytes
+    token: str | None
+    entry: bytes = b""
+    """`route_table.entry` of the route alone, if somebody has it"""
+
+
+def _entry(same: Sequence[Routed]) -> bytes:
+    """Of routes with the same token."""
+    one = same[0]
+    if len(same) == 1 and one.entry:
+        return one.entry
+    return route_table.entry(one.token or "", [each.raw for each in same])
+
+
 class RouteTable:
     """A RouteConfiguration, opened down to its routes."""
 
     def __init__(self, raw: bytes) -> None:
         """Raises DecodeError."""
         self.raw = raw
-        self._shell = shell("RouteConfiguration").FromString(raw)
-        self.name = str(self._shell.name)
-        self._hosts = [[*host.routes] for host in self._shell.virtual_hosts]
-        self._changed = self._by_token = False
+        self._bare = shell("RouteConfiguration").FromString(raw)
+        self.name = str(self._bare.name)
+        self._hosts = [[*host.routes] for host in self._bare.virtual_hosts]
+        for host in self._bare.virtual_hosts:
+            del host.routes[:]
+        self._changed = False
+        self._trees: list[bytes | None] = [None] * len(self._hosts)
+        """matcher that takes the place of a host's routes"""
 
     def __iter__(self) -> Iterator[bytes]:
         """Every route, the last one first: a fallback is found soon."""
@@ -62,29 +86,43 @@ class RouteTable:
                 self._hosts[host] = changed
                 self._changed = True
 
-    def fold(self) -> None:
-        """Has Envoy find routes by their token (`xds.route_table`)."""
-        self._by_token = self._changed = True
+    def fold(self, change: Callable[[bytes], "Routed"]) -> None:
+        """`rewrite`, and has Envoy find routes by their token (`xds.route_table`)."""
+        for host, routes in enumerate(self._hosts):
+            of_token: dict[str, list[Routed]] = {}
+            others = []
+            for raw in routes:
+                routed = change(raw)
+                if routed.token is None:
+                    others.append(routed.raw)
+                elif routed.token in of_token:
+                    of_token[routed.token].append(routed)
+                else:
+                    of_token[routed.token] = [routed]
+            self._hosts[host] = others
+            if of_token:
+                entries = [_entry(of_token[token]) for token in sorted(of_token)]
+                self._trees[host] = route_table.tree(entries, others)
+        self._changed = True
 
     def without_routes(self) -> bytes:
         """The RouteConfiguration with its virtual hosts, but no route in them."""
-        bare = shell("RouteConfiguration")()
-        bare.CopyFrom(self._shell)
-        for host in bare.virtual_hosts:
-            del host.routes[:]
-        return bytes(bare.SerializeToString())
+        return bytes(self._bare.SerializeToString())
 
     def encode(self) -> bytes:
         """`raw` itself when nothing was replaced or folded."""
         if not self._changed:
             return self.raw
-        for host, routes in zip(self._shell.virtual_hosts, self._hosts, strict=True):
-            del host.routes[:]
-            if self._by_token and (tree := route_table.folded(routes)) is not None:
-                host.matcher = pool.serialized(tree)
-            else:
-                host.routes.extend(routes)
-        return bytes(self._shell.SerializeToString(deterministic=True))
+        head = shell("RouteConfiguration")()
+        head.CopyFrom(self._bare)
+        hosts = []
+        for host, routes, tree in zip(head.virtual_hosts, self._hosts, self._trees, strict=True):
+            if tree is not None:
+                host.ClearField("matcher")
+            members = [wire.field(_ROUTES, route) for route in routes] if tree is None else [wire.field(_MATCHER, tree)]
+            hosts.append(wire.field(_HOSTS, b"".join((bytes(host.SerializeToString(deterministic=True)), *members))))
+        head.ClearField("virtual_hosts")
+        return b"".join((bytes(head.SerializeToString(deterministic=True)), *hosts))
 
 
 @functools.cache

@@ -19,8 +19,9 @@ from google.protobuf.message import DecodeError
 from extension_server.compile.gateway import sorted_findings
 from extension_server.compile.result import CompiledRule, Finding, ObjectRef
 from extension_server.hooks import gateways, messages
-from extension_server.hooks.elements import Element, name_of
+from extension_server.hooks.elements import ListenerElement, name_of
 from extension_server.hooks.mediated import Failure, Mediated, close_generated, strip_client_headers
+from extension_server.hooks.memo import Memos
 from extension_server.hooks.messages import Message
 from extension_server.hooks.observation import Observation
 from extension_server.hooks.shells import RouteTable
@@ -46,7 +47,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    answer: Message
+    answer: bytes
+    """a PostTranslateModifyResponse"""
     observations: tuple[Observation, ...]
 
     @property
@@ -67,10 +69,11 @@ class _Part:
     """names of RouteConfigurations that serve other Gateways too"""
 
 
-def translate(request: Message, source: MediationSource, *, endpoints_hooked: bool = True) -> Translated:
+def translate(
+    request: Message, source: MediationSource, *, endpoints_hooked: bool = True, memos: Memos | None = None
+) -> Translated:
     """`endpoints_hooked`: Envoy Gateway calls PostEndpointsModify. Never raises for what a resource holds."""
-    answer = messages.response("PostTranslateModify")()
-    answer.secrets.extend(request.secrets)
+    memos = memos or Memos()
     tables = [_table(raw) for raw in request.routes]
     marked = [each for each in tables if each is not None]
     if not marked:
@@ -78,11 +81,9 @@ def translate(request: Message, source: MediationSource, *, endpoints_hooked: bo
             _LOG.warning(
                 "Envoy Gateway sends clusters of AI routes but no routes, so they all answer 503: %s", _INCLUDE_ALL
             )
-        answer.clusters.extend(request.clusters)
-        answer.listeners.extend(request.listeners)
-        answer.routes.extend(request.routes)
+        answer = messages.translated(request.clusters, request.secrets, request.listeners, request.routes)
         return Translated(answer, ())
-    listeners = [Element(raw, pool.LISTENER) for raw in request.listeners]
+    listeners = [ListenerElement(raw) for raw in request.listeners]
     clusters = list(request.clusters)
     # Before anything is known of a Gateway: clients cannot send our headers, or generated routes are closed.
     failures = strip_client_headers(serving(listeners, marked), marked)
@@ -91,26 +92,26 @@ def translate(request: Message, source: MediationSource, *, endpoints_hooked: bo
     for part in _parts(marked):
         mediation = source.for_gateway(part.gateway.namespace, part.gateway.name)
         if mediation is not None:
-            mediated = Mediated(part.tables, serving(listeners, part.tables), _named(part, mediation))
+            named = _named(part, mediation)
+            mediated = Mediated(part.tables, serving(listeners, part.tables), named, memos.of(part.gateway))
             clusters = mediated.patch(clusters)
             observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:
+            memos.forget(part.gateway)
             observations.append(_unknown(part, failures, common))
-    answer.clusters.extend(clusters)
-    answer.listeners.extend(each.encode() for each in listeners)
-    answer.routes.extend(
-        raw if table is None else table.encode() for table, raw in zip(tables, request.routes, strict=True)
+    answer = messages.translated(
+        clusters,
+        request.secrets,
+        [each.encode() for each in listeners],
+        [raw if table is None else table.encode() for table, raw in zip(tables, request.routes, strict=True)],
     )
     return Translated(answer, tuple(observations))
 
 
-def serving(listeners: Iterable[Element], tables: Sequence[RouteTable]) -> list[Element]:
-    """Listeners that may serve one of the route configurations: its name is in their bytes."""
-    wanted = [table.name.encode() for table in tables]
+def serving(listeners: Iterable[ListenerElement], tables: Sequence[RouteTable]) -> list[ListenerElement]:
+    """Listeners that serve one of the route configurations. One that is no message serves nobody."""
     return [
-        each
-        for each in listeners
-        if any(name in each.raw for name in wanted) and names.serves_clients(each.name) and each.decoded() is not None
+        each for each in listeners if any(each.serves(table.name) for table in tables) and each.decoded() is not None
     ]
 
 

@@ -103,6 +103,11 @@ def ai_connection_managers(resources: Resources, mediation: Mediation) -> Iterat
     return connection_managers(resources, ai_configurations(resources, mediation))
 
 
+def served_configurations(listener: Message) -> frozenset[str]:
+    """Names of the RouteConfigurations that a listener asks for. Raises what broken parts of it raise."""
+    return frozenset(manager.rds.route_config_name for _, manager in _connection_managers(listener)) - {""}
+
+
 def connection_managers(resources: Resources, configurations: Collection[str]) -> Iterator[tuple[Message, Message]]:
     """(network filter, its HttpConnectionManager, decoded) of every chain that serves one of the RouteConfigurations.
 
@@ -110,15 +115,17 @@ def connection_managers(resources: Resources, configurations: Collection[str]) -
     manager, or with routes of their own (readiness), are none of ours.
     """
     for listener in resources.listeners:
-        if not names.serves_clients(listener.name):
-            continue
-        chains = [*listener.filter_chains]
-        if listener.HasField("default_filter_chain"):
-            chains.append(listener.default_filter_chain)
-        for chain in chains:
-            for network_filter in chain.filters:
-                if pool.type_name(network_filter.typed_config) != pool.HTTP_CONNECTION_MANAGER:
-                    continue
-                manager = pool.unpacked(network_filter.typed_config)
+        if names.serves_clients(listener.name):
+            for network_filter, manager in _connection_managers(listener):
                 if manager.rds.route_config_name in configurations:
                     yield network_filter, manager
+
+
+def _connection_managers(listener: Message) -> Iterator[tuple[Message, Message]]:
+    chains = [*listener.filter_chains]
+    if listener.HasField("default_filter_chain"):
+        chains.append(listener.default_filter_chain)
+    for chain in chains:
+        for network_filter in chain.filters:
+            if pool.type_name(network_filter.typed_config) == pool.HTTP_CONNECTION_MANAGER:
+                yield network_filter, pool.unpacked(network_filter.typed_config)

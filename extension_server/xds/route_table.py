@@ -14,10 +14,11 @@ path our filter has given to it. That is wanted: it is mediated for its rule, an
 Apart from `patches`, because everybody who edits routes wants them as a list: whoever publishes calls `fold` last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Final
 
-from extension_server.xds import pool
+from extension_server.xds import pool, wire
 from extension_server.xds.pool import Message
 from extension_server.xds.resources import Resources
 from filters.contract.config import RULE_HEADER
@@ -26,9 +27,10 @@ NAME: Final = "aigw/rule"
 """of the matcher's input; tells our trees from a user's"""
 
 _HEADER: Final = RULE_HEADER.encode()
-_MATCHER: Final = "xds.type.matcher.v3.Matcher"
 _ROUTE_LIST: Final = "envoy.config.route.v3.RouteList"
 _HEADER_INPUT: Final = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+_ACTION: Final = wire.field(1, b"routes")
+_ROUTE_LIST_URL: Final = wire.field(1, f"type.googleapis.com/{_ROUTE_LIST}".encode())
 
 
 def fold(resources: Resources) -> None:
@@ -46,40 +48,46 @@ def unfold(resources: Resources) -> None:
                 _unfold(host)
 
 
-def folded(routes: Iterable[bytes]) -> Message | None:
-    """The tree of a virtual host, which Envoy takes in place of its `routes`; None when none of them demands a token.
+def token_of(route: bytes) -> str | None:
+    """The token that a serialized route demands. Raises DecodeError."""
+    return _token(pool.message_class(pool.ROUTE).FromString(route)) if _HEADER in route else None
 
-    Takes and keeps serialized routes; those that name the header are decoded. Raises DecodeError.
+
+def entry(token: str, routes: Sequence[bytes]) -> bytes:
+    """What stands in a `tree` for the routes that demand one token."""
+    return wire.field(1, wire.field(1, token.encode()) + wire.field(2, _on_match(routes)))
+
+
+def tree(entries: Sequence[bytes], others: Sequence[bytes]) -> bytes:
+    """The matcher of a virtual host, which Envoy takes in place of its routes; entries by token, each token once.
+
+    Written by hand, as protobuf would: thousands of serialized routes are not copied from message to message.
     """
-    of_token: dict[str, list[bytes]] = {}
-    others = []
-    opened = pool.message_class(pool.ROUTE)
-    for route in routes:
-        token = _token(opened.FromString(route)) if _HEADER in route else None
-        if token is None:
-            others.append(route)
-        else:
-            of_token.setdefault(token, []).append(route)
-    return _tree(of_token, others) if of_token else None
+    matched = wire.field(2, wire.field(1, _input()) + wire.field(2, b"".join(entries)))
+    return matched + wire.field(3, _on_match(others)) if others else matched
 
 
-def _tree(of_token: Mapping[str, Sequence[bytes]], others: Sequence[bytes]) -> Message:
-    made = pool.message(_MATCHER)
-    header = made.matcher_tree.input
-    header.name = NAME
+def _on_match(routes: Sequence[bytes]) -> bytes:
+    """xds.type.matcher.v3.Matcher.OnMatch with the action to try these routes in order."""
+    listed = b"".join([wire.field(1, route) for route in routes])
+    return wire.field(2, _ACTION + wire.field(2, _ROUTE_LIST_URL + wire.field(2, listed)))
+
+
+@functools.cache
+def _input() -> bytes:
+    header = pool.message("xds.core.v3.TypedExtensionConfig", name=NAME)
     pool.replace(header.typed_config, pool.message(_HEADER_INPUT, header_name=RULE_HEADER))
-    by_token = made.matcher_tree.exact_match_map.map
-    for token, routes in of_token.items():
-        _set(by_token[token].action, routes)
-    if others:
-        _set(made.on_no_match.action, others)
-    return made
+    return pool.serialized(header)
 
 
 def _fold(host: Message) -> None:
-    tree = folded([pool.serialized(route) for route in host.routes])
-    if tree is not None:
-        host.matcher.CopyFrom(tree)
+    of_token: dict[str, list[bytes]] = {}
+    others: list[bytes] = []
+    for route in host.routes:
+        token = _token(route)
+        (others if token is None else of_token.setdefault(token, [])).append(pool.serialized(route))
+    if of_token:
+        host.matcher.ParseFromString(tree([entry(token, of_token[token]) for token in sorted(of_token)], others))
         del host.routes[:]
 
 
@@ -101,20 +109,3 @@ def _token(route: Message) -> str | None:
             if exact and not header.string_match.ignore_case:
                 return str(exact)
     return None
-
-
-def _set(action: Message, routes: Sequence[bytes]) -> None:
-    action.name = "routes"
-    action.typed_config.type_url = f"type.googleapis.com/{_ROUTE_LIST}"
-    # `routes` is field 1 of a RouteList; the routes stay as they were serialized.
-    action.typed_config.value = b"".join(b"\x0a" + _varint(len(route)) + route for route in routes)
-
-
-def _varint(number: int) -> bytes:
-    """A length, as protobuf writes it."""
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)

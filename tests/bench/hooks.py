@@ -27,7 +27,7 @@ from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
 from extension_server.xds import pool
 from filters.contract import jsonlib
-from filters.contract.config import Plan
+from filters.contract.config import RULE_HEADER, Plan
 from tests.support.hooks import decoded, scenario
 
 SIZES: Final = (2_000, 10_000)
@@ -47,16 +47,27 @@ def name_of(index: int) -> str:
     return _DIGITS[high] + _DIGITS[low // 36] + _DIGITS[low % 36]
 
 
+def token_of(index: int) -> str:
+    return f"{index:032x}"
+
+
 def request(size: int) -> bytes:
     """What Envoy Gateway would send for `size` routes."""
     recorded = messages.request("PostTranslateModify").FromString(scenario("one-fqdn").translation)
     (configuration,) = decoded("routes", recorded)
     (host,) = configuration.virtual_hosts
+    for route in host.routes:
+        if "/rule/0/" in route.name:
+            route.match.headers.add(name=RULE_HEADER).string_match.exact = token_of(0)
     routes = [each.SerializeToString() for each in host.routes]
     names = [f"/{name_of(index)}/".encode() for index in range(size)]
+    tokens = [token_of(index).encode() for index in range(size)]
     del host.routes[:]
     for raw in routes:
-        host.routes.extend(pool.message_class(pool.ROUTE).FromString(raw.replace(b"/llm/", name)) for name in names)
+        host.routes.extend(
+            pool.message_class(pool.ROUTE).FromString(raw.replace(b"/llm/", name).replace(tokens[0], token))
+            for name, token in zip(names, tokens, strict=True)
+        )
     (cluster,) = recorded.clusters
     del recorded.clusters[:]
     recorded.clusters.extend(cluster.replace(b"/llm/", name) for name in names)
@@ -70,7 +81,7 @@ def compiled(size: int, plan: Plan) -> Compiled:
     (rule,) = one.rules
     routes = [ObjectRef("HTTPRoute", "default", name_of(index)) for index in range(size)]
     rules = (
-        dataclasses.replace(rule, http_route=each, route=f"default/{each.name}", plan=plan, token=f"{index:032x}")
+        dataclasses.replace(rule, http_route=each, route=f"default/{each.name}", plan=plan, token=token_of(index))
         for index, each in enumerate(routes)
     )
     return dataclasses.replace(one, rules=tuple(rules), fallbacks=tuple((each, 1) for each in routes))

@@ -107,7 +107,7 @@ def test_a_listener_that_takes_only_the_edge_strip_closes_the_rules_behind_it() 
 
 
 def test_a_sink_that_fails_does_not_fail_the_hook() -> None:
-    class Failing:
+    class Failing(Observed):
         def observe(self, observation: object) -> None:
             raise RuntimeError("full")
 

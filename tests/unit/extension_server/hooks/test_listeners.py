@@ -91,3 +91,21 @@ def own() -> Any:
 @pytest.mark.parametrize("listener", [udp(), inline_routes(), another_gateways(), own()], ids=lambda each: each.name)
 def test_listeners_that_serve_no_ai_routes_are_not_touched(listener: Any) -> None:
     assert patched(listener) == [listener]
+
+
+def test_a_listener_whose_name_only_begins_like_another_is_not_touched() -> None:
+    """`default/gw/http` is part of `default/gw/http2`, in the bytes as well."""
+    recorded = scenario("one-fqdn")
+    request = messages.request("PostTranslateModify").FromString(recorded.translation)
+    (listener,) = [each for each in decoded("listeners", request) if each.name == "default/gw/http"]
+    other = pool.message_class(pool.LISTENER)()
+    other.CopyFrom(listener)
+    other.name = "default/gw/http2"
+    chain = other.default_filter_chain if other.HasField("default_filter_chain") else other.filter_chains[0]
+    manager = pool.unpacked(chain.filters[0].typed_config)
+    manager.rds.route_config_name = "default/gw/http2"
+    pool.replace(chain.filters[0].typed_config, manager)
+    raw = other.SerializeToString()
+    request.listeners.append(raw)
+    answer = answered(HookService(recorded.results()), "PostTranslateModify", request.SerializeToString())
+    assert raw in answer.listeners
