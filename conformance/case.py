@@ -127,6 +127,8 @@ class Case:
     description: str
     requirements: tuple[str, ...]
     backend: Backend
+    credential: Credential | None
+    """of the backend"""
     client: ClientFile
     client_body: bytes
     answer: Answer | None
@@ -179,6 +181,7 @@ def load(directory: Path, root: Path = CASES) -> Case:
         description=case.description,
         requirements=case.requirements,
         backend=_backend(backend, directory.name),
+        credential=backend.credential,
         client=case.client,
         client_body=_bytes(directory / CLIENT_REQUEST),
         answer=_answer(directory, case.upstream),
@@ -197,7 +200,7 @@ def _backend(source: BackendFile, name: str) -> Backend:
         schema=schema,
         host=source.host,
         model_override=source.model_override,
-        credential=source.credential,
+        credential=f"conformance/{name}" if source.credential is not None else "",
         header_mutation=HeaderMutation(
             set=tuple(sorted(source.header_mutation.set.items())), remove=source.header_mutation.remove
         ),

@@ -92,7 +92,7 @@ def _gateway(port: int, access_log: str) -> Iterator[Document]:
 
 def _run(run: Run) -> Iterator[Document]:
     backend = run.case.backend
-    yield from _backend(run.key, backend, run.port)
+    yield from _backend(run.key, run.case, run.port)
     references: list[Document] = [{"name": run.key, "priority": 0}]
     if backend.model_override:
         references[0]["modelNameOverride"] = backend.model_override
@@ -119,7 +119,8 @@ def _another_schema(backend: Backend) -> str:
     return "Anthropic" if backend.schema.name == "OpenAI" else "OpenAI"
 
 
-def _backend(name: str, backend: Backend, port: int) -> Iterator[Document]:
+def _backend(name: str, case: Case, port: int) -> Iterator[Document]:
+    backend = case.backend
     yield _object(
         _EG, "Backend", name, spec={"type": "Endpoints", "endpoints": [{"ip": {"address": "127.0.0.1", "port": port}}]}
     )
@@ -136,8 +137,8 @@ def _backend(name: str, backend: Backend, port: int) -> Iterator[Document]:
         name,
         **{key: each for key, each in mutations.items() if each},
     )
-    if backend.credential is not None:
-        yield from _credential(name, backend.credential)
+    if case.credential is not None:
+        yield from _credential(name, case.credential)
 
 
 def _pairs(key: str, pairs: Sequence[tuple[str, str]]) -> list[Document]:

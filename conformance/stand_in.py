@@ -17,6 +17,7 @@ from filters.contract.config import (
     Match,
     Rule,
     VirtualHost,
+    encode,
 )
 from filters.contract.headers import Headers
 from filters.endpoints import registry as endpoint_registry
@@ -37,8 +38,10 @@ from filters.extproc.messages import (
     ResponseHeaders,
 )
 from filters.providers import registry as provider_registry
-from filters.runtime import snapshot
 from filters.runtime.clock import Clock
+from filters.runtime.credentials import Credentials
+from filters.runtime.snapshot import Builder, Snapshot
+from filters.runtime.store import SnapshotStore
 from filters.streams import content_encoding
 from filters.telemetry.record import RequestRecord
 
@@ -250,7 +253,7 @@ def _client_headers(case: Case) -> Iterable[tuple[str, str]]:
     yield "content-length", str(len(case.client_body))
 
 
-def _snapshot(case: Case, plan: Plan) -> snapshot.Snapshot:
+def _snapshot(case: Case, plan: Plan) -> Snapshot:
     """A gateway with one rule, that serves everything by the case's backend. Raises CaseError."""
     backend = case.backend
     rule = Rule(
@@ -262,10 +265,16 @@ def _snapshot(case: Case, plan: Plan) -> snapshot.Snapshot:
         listeners=(Listener(name=_LISTENER, virtual_hosts=(host,)),),
         rules=(rule,),
         backends=(backend,),
+        credentials={backend.credential: case.credential} if case.credential is not None else {},
     )
     providers = provider_registry.load()
     _check_served(case, providers.get(backend.schema.name))
-    return snapshot.build(config, "conformance", providers=providers, endpoints=endpoint_registry.load())
+    credentials = Credentials()
+    builder = Builder(providers=providers, endpoints=endpoint_registry.load(), credentials=credentials)
+    store = SnapshotStore(builder, credentials)
+    store.load(encode(config))
+    assert store.newest is not None
+    return store.newest
 
 
 def _check_served(case: Case, provider: object) -> None:

@@ -96,7 +96,7 @@ async def _seen(gateway: Gateway, client: httpx.AsyncClient, run: Run, replay: R
 
 async def _ask(client: httpx.AsyncClient, run: Run) -> tuple[SeenResponse, str]:
     """The client's view, and how the connection broke, if it did."""
-    headers = {"authorization": f"Bearer {_CLIENT_KEY}"} if run.case.backend.credential is not None else {}
+    headers = {"authorization": f"Bearer {_CLIENT_KEY}"} if run.case.credential is not None else {}
     headers |= run.case.client.sent_headers() | {CASE_HEADER: run.key}
     body = bytearray()
     broken = ""
@@ -126,7 +126,7 @@ def _leaks(request: Request, case: Case) -> Iterable[str]:
     for name, value in request.headers.items:
         if name.startswith("x-ai-eg-") and name != MODEL_HEADER:
             yield f"internal header {name} reached the provider"
-        if case.backend.credential is not None and name in CREDENTIAL_HEADERS and _CLIENT_KEY in value:
+        if case.credential is not None and name in CREDENTIAL_HEADERS and _CLIENT_KEY in value:
             yield f"the client's {name} reached the provider"
     length = request.headers.get("content-length")
     if length and int(length) != len(request.body):

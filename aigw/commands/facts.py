@@ -227,7 +227,7 @@ class _Collector:
         if not policies or policies[0].spec is None:
             return CredentialSource(type="")
         policy, spec = policies[0], policies[0].spec
-        match config.credential if config is not None else None:
+        match self._filters.config.credentials.get(config.credential) if config is not None else None:
             case HeaderCredential(name=header):
                 sent = header
             case AwsCredential(region=region):

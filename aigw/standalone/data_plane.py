@@ -98,7 +98,9 @@ class DataPlane:
         resources, secret_files = self._xds(snapshot, compiled)
         for name, text in secret_files.content.items():
             write_private(self._directories.runtime / name, text.reveal().encode())
-        document = self._directories.runtime / f"filter-{compiled.config_hash}.json"
+        # Other credentials are another document, under the same hash of the configuration.
+        name = f"filter-{compiled.config_hash}-{compiled.credentials_hash}.json"
+        document = self._directories.runtime / name
         write_private(document, compiled.document)
         await self.filter.load(document)
         before = self._generations.copy()

@@ -4,23 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from extension_server.api import aigateway, core, envoy_gateway, gateway
+from extension_server.api import aigateway, envoy_gateway, gateway
 from extension_server.api.aigateway import (
     AIGatewayRoute,
     AIGatewayRouteBackendRef,
     AIServiceBackend,
     AIServiceBackendSpec,
     AnyBackendSecurityPolicy,
-    SecurityPolicySpec,
     VersionedAPISchema,
 )
 from extension_server.compile import mutations
+from extension_server.compile.credentials import CredentialSource, Identity, Unusable
 from extension_server.compile.grants import Side, granted, refusal
 from extension_server.compile.result import Finding
 from extension_server.compile.snapshot import Resources, ref_of
-from extension_server.credentials.policy import AwsEnvironment, CredentialProblem, CredentialReader
 from filters.contract import config
-from filters.contract.config import AwsCredential, Credential, Schema
+from filters.contract.config import Schema
 
 MAX_WEIGHT: Final = 1_000_000
 """Gateway API's limit for the weight of a backendRef; ours allows any int32"""
@@ -37,17 +36,11 @@ class Resolved:
     priority: int
     backend: config.Backend
     http_ref: gateway.HTTPBackendRef
+    signs: bool
+    """requests are signed for the host"""
     endpoints: tuple[str, ...]
     """canonical texts of the endpoints, part of what a rule's token stands for"""
     findings: tuple[Finding, ...] = ()
-
-
-class Unusable(Exception):
-    """The backendRef cannot be used; its rule must fail closed."""
-
-    def __init__(self, *findings: Finding) -> None:
-        super().__init__("; ".join(map(str, findings)))
-        self.findings = findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +48,7 @@ class BackendResolver:
     """Looks everything up in one state of the world."""
 
     resources: Resources
-    aws_environment: AwsEnvironment | None = None
+    credentials: CredentialSource
 
     def resolve(self, route: AIGatewayRoute, rule: int, index: int, ref: AIGatewayRouteBackendRef) -> Resolved:
         """Raises Unusable."""
@@ -72,7 +65,7 @@ class BackendResolver:
         backend = self._backend(route, service, spec)
         credential = self._credential(service)
         host = _host(backend)
-        if isinstance(credential, AwsCredential) and len(_hostnames(backend)) > 1:
+        if credential is not None and credential.signs and len(_hostnames(backend)) > 1:
             raise Unusable(
                 _error(
                     backend,
@@ -93,10 +86,11 @@ class BackendResolver:
                 schema=_schema(spec.schema_),
                 host=host,
                 model_override=ref.model_name_override,
-                credential=credential,
+                credential=credential.name if credential else "",
                 header_mutation=headers.mutation,
                 body_mutation=mutations.body(ref.body_mutation, spec.body_mutation),
             ),
+            signs=credential is not None and credential.signs,
             http_ref=_http_ref(route, service, spec, ref.weight),
             endpoints=tuple(endpoint.model_dump_json() for endpoint in backend.spec.endpoints),
             findings=(
@@ -173,12 +167,12 @@ class BackendResolver:
         if policy.spec is None:
             return (_error(policy, "spec", "Invalid", "has no spec; set type and the credential that goes with it"),)
         try:
-            self._read(policy, policy.spec)
+            self.credentials.identity(policy)
         except Unusable as exc:
             return exc.findings
         return ()
 
-    def _credential(self, service: AIServiceBackend) -> Credential | None:
+    def _credential(self, service: AIServiceBackend) -> Identity | None:
         policies = self.resources.policies_of((service.namespace, service.name))
         if not policies:
             return None
@@ -186,25 +180,7 @@ class BackendResolver:
             names = ", ".join(policy.name for policy in policies)
             message = f"multiple BackendSecurityPolicies found for backend {service.name} ({names}); keep one"
             raise Unusable(_error(service, "", "Conflicted", message))
-        policy = policies[0]
-        assert policy.spec is not None  # it has a targetRef
-        return self._read(policy, policy.spec)
-
-    def _read(self, policy: AnyBackendSecurityPolicy, spec: SecurityPolicySpec) -> Credential:
-        reader = CredentialReader(
-            secret_of=lambda namespace, name: self.resources.get(core.Secret, namespace, name),
-            granted=lambda namespace, name: granted(
-                self.resources,
-                Side(aigateway.GROUP, "BackendSecurityPolicy", policy.namespace),
-                Side("", "Secret", namespace),
-                name,
-            ),
-            aws_environment=self.aws_environment,
-        )
-        try:
-            return reader.read(spec, policy.namespace)
-        except CredentialProblem as exc:
-            raise Unusable(_error(policy, exc.field, exc.reason, exc.message)) from exc
+        return self.credentials.identity(policies[0])
 
 
 def _no_spec(service: AIServiceBackend) -> Finding:

@@ -7,6 +7,7 @@ standalone mode on every change of its file. The controller compiles a route whe
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -17,13 +18,14 @@ from extension_server.api.gateway import Gateway
 from extension_server.compile import attachment, costs, precedence
 from extension_server.compile.attachment import Attachment, Place
 from extension_server.compile.costs import Costs
+from extension_server.compile.credentials import Credentials
 from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.route import RoutePart, Settings, compile_route, gateways_of
 from extension_server.compile.snapshot import Resources, Snapshot, ref_of
 from extension_server.credentials.policy import AwsEnvironment
-from filters.contract import config
-from filters.contract.config import Cost, FilterConfig, Listener, Model, VirtualHost
+from filters.contract import sections
+from filters.contract.config import Cost, FilterConfig, Listener, Model, Rule, VirtualHost
 
 
 def compile_gateway(
@@ -47,8 +49,10 @@ def compile_gateway(
         aws_environment=aws_environment,
         created=created,
     )
-    parts = (compile_route(resources, route, settings) for route in _routes_of(resources, gateway))
-    return assemble(resources, found, [part for part in parts if part is not None], settings)
+    credentials = Credentials(aws_environment)
+    asking = credentials.asking(resources)
+    parts = (compile_route(resources, route, settings, asking) for route in _routes_of(resources, gateway))
+    return assemble(resources, found, [part for part in parts if part is not None], settings, credentials)
 
 
 def assemble(
@@ -56,11 +60,14 @@ def assemble(
     gateway: Gateway,
     parts: Sequence[RoutePart],
     settings: Settings,
+    credentials: Credentials,
     *,
     with_objects: bool = True,
+    previous: Compiled | None = None,
 ) -> Compiled:
     """`parts` of all routes that name the Gateway, by namespace and name. Of `resources` only its GatewayConfig is
-    asked for. Without `with_objects`, `Compiled.objects` stays empty: who writes them has the parts."""
+    asked for. Without `with_objects`, `Compiled.objects` stays empty: who writes them has the parts. What is as in
+    `previous` is not encoded again."""
     ref = ref_of(gateway)
     common, findings = common_costs(resources, gateway)
     conflicts = (
@@ -68,28 +75,35 @@ def assemble(
     )
     placed = [(part, attached) for part in parts if (attached := part.on(ref)) is not None and attached.places]
     served = [part for part, _ in placed]
+    backends = tuple(backend for part in served for rule in part.rules for backend in rule.backends)
     filter_config = FilterConfig(
         gateway=f"{gateway.namespace}/{gateway.name}",
         listeners=_listeners(placed),
         rules=tuple(_with_costs(rule.rule, common) for part in served for rule in part.rules),
-        backends=tuple(backend for part in served for rule in part.rules for backend in rule.backends),
+        backends=backends,
         root_prefix=settings.root_prefix,
         endpoint_prefixes=settings.endpoint_prefixes,
+        credentials=credentials.values(identity for backend in backends if (identity := backend.credential)),
     )
-    document = config.encode(filter_config)
     return Compiled(
         gateway=ref,
         objects=tuple(object_ for part in parts for object_ in part.generated.objects()) if with_objects else (),
         rules=tuple(compiled for part in parts for compiled in part.compiled),
         fallbacks=tuple(fallback for part in parts for fallback in part.generated.fallbacks),
         filter_config=filter_config,
-        document=document,
-        config_hash=config.content_hash(document),
+        sections=sections.split(filter_config, previous.sections if previous else None),
         findings=sorted_findings((*findings, *conflicts, *(finding for part in parts for finding in part.findings))),
     )
 
 
-def _with_costs(rule: config.Rule, common: tuple[Cost, ...]) -> config.Rule:
+def with_credentials(compiled: Compiled, credentials: Credentials) -> Compiled:
+    """The same with the values that credentials have now."""
+    values = credentials.values(compiled.filter_config.credentials)
+    filter_config = msgspec.structs.replace(compiled.filter_config, credentials=values)
+    return replace(compiled, filter_config=filter_config, sections=compiled.sections.with_credentials(values))
+
+
+def _with_costs(rule: Rule, common: tuple[Cost, ...]) -> Rule:
     return msgspec.structs.replace(rule, costs=costs.merged(rule.costs, common)) if common else rule
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from filters.contract.config import AwsCredential, Backend, Plan
+from filters.contract.config import Backend, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +14,10 @@ class Choice:
     """one sentence, for `aigw explain` and status"""
 
 
-def _signing_host(backend: Backend) -> str:
-    return backend.host if isinstance(backend.credential, AwsCredential) else ""
-
-
 _ASPECTS: Final[tuple[tuple[str, Callable[[Backend], object]], ...]] = (
     ("schema", lambda backend: backend.schema),
     ("model override", lambda backend: backend.model_override),
     ("credentials", lambda backend: backend.credential),
-    ("signed host", _signing_host),
     ("header mutation", lambda backend: backend.header_mutation),
     ("body mutation", lambda backend: backend.body_mutation),
 )
@@ -48,9 +43,12 @@ def _changes(name: str, backend: Backend) -> bool:
     )
 
 
-def choose(backends: Sequence[Backend], *, user_filters: bool, matched: Collection[str] = ()) -> Choice:
+def choose(
+    backends: Sequence[Backend], *, user_filters: bool, matched: Collection[str] = (), signing: Collection[str] = ()
+) -> Choice:
     """`backends` are the usable ones. `user_filters`: a filter of the user's runs after ours on some listener.
-    `matched`: names of the headers that the rule's matches read, in lower case.
+    `matched`: names of the headers that the rule's matches read, in lower case. `signing`: identities of credentials
+    that requests are signed with, for one host.
 
     Envoy matches once more after the reply of plan `single`, which carries all changes at once: a match on a header
     that changes would fail. The listener level of plan `attempt` changes none.
@@ -66,6 +64,8 @@ def choose(backends: Sequence[Backend], *, user_filters: bool, matched: Collecti
     if len(backends) < 2:
         return Choice("single", "One backend." if backends else "No usable backend: requests are answered with 503.")
     different = [name for name, aspect in _ASPECTS if len({aspect(backend) for backend in backends}) > 1]
+    if len({backend.host for backend in backends if backend.credential in signing}) > 1:
+        different.append("signed host")
     if different:
         return Choice("attempt", f"The {len(backends)} backends differ in: {', '.join(different)}.")
     return Choice("single", f"The {len(backends)} backends take the same request.")

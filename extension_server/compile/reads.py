@@ -15,7 +15,7 @@ from extension_server.compile.snapshot import Resources, Target, kind_of
 
 T = TypeVar("T", bound=Object)
 Key = ObjectRef
-"""A question: an object by its name, or one of the two below."""
+"""A question: an object by its name, or one of those below."""
 
 
 def grants_key(namespace: str) -> Key:
@@ -24,6 +24,11 @@ def grants_key(namespace: str) -> Key:
 
 def policies_key(backend: Target) -> Key:
     return ObjectRef("BackendSecurityPolicy of AIServiceBackend", *backend)
+
+
+def credential_key(policy: ObjectRef) -> Key:
+    """Is there a credential, and which? Not: what is its value?"""
+    return ObjectRef("credential of BackendSecurityPolicy", policy.namespace, policy.name)
 
 
 class Recorder:

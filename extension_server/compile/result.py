@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from filters.contract import config
 from filters.contract.config import FilterConfig, Plan
+from filters.contract.sections import Sections
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +79,20 @@ class Compiled:
     fallbacks: tuple[tuple[ObjectRef, int], ...]
     """(HTTPRoute, rule index) of the generated last rules: the first match of every AI request"""
     filter_config: FilterConfig
-    document: bytes
-    """`filters.contract.config.encode(filter_config)`"""
-    config_hash: str
+    sections: Sections
+    """`filter_config`, ready to be sent"""
     findings: tuple[Finding, ...]
+
+    @property
+    def config_hash(self) -> str:
+        """Of everything in `filter_config` but the values of credentials."""
+        return self.sections.config_hash
+
+    @property
+    def credentials_hash(self) -> str:
+        return self.sections.credentials_hash
+
+    @property
+    def document(self) -> bytes:
+        """`filter_config` as one document **with the credentials in clear**; encoded anew each time."""
+        return config.encode(self.filter_config)

@@ -17,6 +17,7 @@ from extension_server.api.gateway import Gateway, HTTPRoute
 from extension_server.compile import attachment, costs, precedence, routes
 from extension_server.compile.attachment import Attachment
 from extension_server.compile.backends import BackendResolver
+from extension_server.compile.credentials import CredentialSource
 from extension_server.compile.precedence import Candidate
 from extension_server.compile.result import CompiledRule, Finding, ObjectRef
 from extension_server.compile.routes import Generated
@@ -76,7 +77,9 @@ def gateways_of(route: AIGatewayRoute) -> tuple[ObjectRef, ...]:
     return tuple(dict.fromkeys(refs))
 
 
-def compile_route(resources: Resources, route: AIGatewayRoute, settings: Settings) -> RoutePart | None:
+def compile_route(
+    resources: Resources, route: AIGatewayRoute, settings: Settings, credentials: CredentialSource
+) -> RoutePart | None:
     """None for a route without spec. Never raises for what a resource says: that is a finding."""
     spec = route.spec
     if spec is None:
@@ -119,7 +122,7 @@ def compile_route(resources: Resources, route: AIGatewayRoute, settings: Setting
     )
     compiler = RuleCompiler(
         route=route,
-        resolver=BackendResolver(resources=resources, aws_environment=settings.aws_environment),
+        resolver=BackendResolver(resources=resources, credentials=credentials),
         costs=own.costs,
         token_key=settings.token_key,
         user_filters=any(place.configuration in seen for _, attached in attachments for place in attached.places),

@@ -10,7 +10,8 @@ import msgspec
 from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteRule
 from extension_server.api.base import seconds
 from extension_server.compile import plans
-from extension_server.compile.backends import BackendResolver, Resolved, Unusable
+from extension_server.compile.backends import BackendResolver, Resolved
+from extension_server.compile.credentials import Unusable
 from extension_server.compile.expressions import regex_problem
 from extension_server.compile.precedence import contract_match
 from extension_server.compile.result import CompiledBackend, CompiledRule, Finding, ObjectRef
@@ -98,7 +99,12 @@ class RuleCompiler:
         findings: tuple[Finding, ...],
     ) -> RulePart:
         matched = {header.name.lower() for match in rule.matches for header in match.headers}
-        choice = plans.choose([each.backend for each in usable], user_filters=self.user_filters, matched=matched)
+        choice = plans.choose(
+            [each.backend for each in usable],
+            user_filters=self.user_filters,
+            matched=matched,
+            signing={each.backend.credential for each in usable if each.signs},
+        )
         preferred = tuple(sorted(usable, key=lambda each: (ranks[each.priority], each.ref)))
         backends = tuple(each.backend for each in (preferred[:1] if choice.plan == "single" else usable))
         name = f"{self.route.namespace}/{self.route.name}"
@@ -159,7 +165,8 @@ class RuleCompiler:
         parts: Sequence[tuple[Resolved, ...]],
     ) -> list[str]:
         """Change with everything that the filter does for the rule and with every address that Envoy may pick, so that
-        a filter and an Envoy of different age never combine one's credentials with the other's upstream."""
+        a filter and an Envoy of different age never combine one's credentials with the other's upstream. Not with
+        the values of credentials: those are the same for all ages."""
         content = config.encode(
             FilterConfig(
                 gateway="",

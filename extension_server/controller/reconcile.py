@@ -181,7 +181,11 @@ class Controller:
         compiled = 0
         keys: Collection[Key] = change.keys
         while keys:
-            await self._load([key for key in keys if key.kind == "Secret" and self._world.asked_for(key)])
+            self._world.read_policies(self._store.view(), keys)
+            secrets = self._world.secrets()
+            loaded = self._store.stale_secrets(secrets)
+            await self._load(loaded)
+            keys = {*keys, *loaded}
             view = self._store.view()
             recompiled = []
             for ref in self._world.recompile(view, keys):
@@ -190,8 +194,7 @@ class Controller:
                     await asyncio.sleep(0)
             compiled += len(recompiled)
             touched.update(recompiled)
-            parts = (self._world.part(ref) for ref in recompiled)
-            keys = self._store.stale_secrets({key for part in parts if part for key in part.reads})
+            keys = self._store.stale_secrets(self._world.secrets() - secrets)
         view = self._store.view()
         for gateway in self._world.dirty():
             try:
@@ -239,7 +242,7 @@ class Controller:
                 for sink in self._sinks:
                     sink.remove(gateway)
             return set(self._world.routes_of(gateway))
-        content = (compiled.config_hash, compiled.rules, compiled.fallbacks)
+        content = (compiled.config_hash, compiled.credentials_hash, compiled.rules, compiled.fallbacks)
         if self._published.get(gateway) == content:
             return set()
         for sink in self._sinks:

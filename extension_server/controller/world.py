@@ -5,18 +5,19 @@ A change of the store names the questions with new answers; parts that asked one
 Gateways that they belong to are put together again.
 """
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from extension_server.api import core
 from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, AnyBackendSecurityPolicy, GatewayConfig
 from extension_server.api.gateway import Gateway
 from extension_server.api.mcp import MCPRoute
 from extension_server.api.quota import QuotaPolicy
 from extension_server.compile import gateway as gateways
 from extension_server.compile.backends import BackendResolver
+from extension_server.compile.credentials import Credentials, Unusable
 from extension_server.compile.reads import Key, Recorder
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.route import RoutePart, Settings, compile_route, gateways_of
@@ -27,7 +28,7 @@ from filters.contract.config import Cost
 
 _OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
 _GATEWAY: Final = kind_of(Gateway)
-_SECRET: Final = kind_of(core.Secret)
+_POLICY: Final = kind_of(AnyBackendSecurityPolicy)
 _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 64
 """Configurations per Gateway that a report of a filter may name. More than one is on its way only during a burst."""
@@ -69,6 +70,9 @@ class World:
         self._gateways: dict[ObjectRef, _GatewayState] = {}
         self._dirty: dict[ObjectRef, set[ObjectRef]] = {}
         """Gateway to put together again → its routes whose part changed"""
+        self._credentials = Credentials(settings.aws_environment)
+        self._other_values: set[ObjectRef] = set()
+        """Gateways of which nothing but values of credentials has changed"""
 
     # ---- asking
 
@@ -84,11 +88,11 @@ class World:
 
     def secrets(self) -> set[Key]:
         """Every Secret that something refers to, whether it is there or not."""
-        return {key for part in self._parts.values() for key in part.reads if key.kind == _SECRET}
+        return self._credentials.secrets()
 
     def asked_for(self, key: Key) -> bool:
         """Whether anything depends on the answer to the question."""
-        return any(key in part.reads for part in self._parts.values())
+        return self._credentials.asked_for(key) or any(key in part.reads for part in self._parts.values())
 
     def number(self, gateway: ObjectRef, config_hash: str) -> int:
         """Place of a configuration among those of its Gateway; 0 for one that is not known (any more)."""
@@ -102,9 +106,23 @@ class World:
 
     # ---- changing
 
+    def read_policies(self, view: View, keys: Collection[Key]) -> None:
+        """Learns which Secrets the policies among `keys` refer to, before anything is compiled without them."""
+        asking = self._credentials.asking(view)
+        for ref in keys:
+            if ref.kind == _POLICY:
+                policy = view.get(AnyBackendSecurityPolicy, ref.namespace, ref.name)
+                if policy is not None and policy.spec is not None and self._credentials.is_new(policy):
+                    with contextlib.suppress(Unusable):
+                        asking.identity(policy)
+
     def recompile(self, view: View, keys: Collection[Key]) -> Iterator[ObjectRef]:
-        """Recompiles the parts that `keys` concern, one per step, and names each."""
-        wanted = set(keys)
+        """Recompiles the parts that `keys` concern, one per step, and names each. For a Secret's new value, none."""
+        reread = self._credentials.reread(view, keys)
+        wanted = {*keys, *reread.verdicts}
+        for ref, state in self._gateways.items():
+            if state.compiled and not reread.values.isdisjoint(state.compiled.filter_config.credentials):
+                self._other_values.add(ref)
         stale = [ref for ref, part in self._parts.items() if not part.reads.isdisjoint(wanted)]
         own = [key for key in wanted if key.kind in _OURS]
         for ref in sorted({*stale, *own}):
@@ -119,10 +137,15 @@ class World:
 
     def dirty(self) -> tuple[ObjectRef, ...]:
         """Gateways to `assemble`."""
-        return tuple(sorted(self._dirty))
+        return tuple(sorted({*self._dirty, *self._other_values}))
 
     def assemble(self, view: View, gateway: ObjectRef) -> Compiled | None:
         """The new state of a dirty Gateway; None for one that is not there, or not ours."""
+        self._other_values.discard(gateway)
+        known = self._gateways.get(gateway)
+        if gateway not in self._dirty and known is not None and known.compiled is not None:
+            known.compiled = gateways.with_credentials(known.compiled, self._credentials)
+            return known.compiled
         changed = self._dirty.pop(gateway, set())
         recorder = Recorder(view)
         found = recorder.get(Gateway, gateway.namespace, gateway.name)
@@ -132,8 +155,16 @@ class World:
         routes = sorted(self._routes.get(gateway, ()))
         parts = (self._parts[ref].route for ref in routes)
         present = [part for part in parts if part is not None]
-        compiled = gateways.assemble(recorder, found, present, self.settings, with_objects=False)
         state = self._gateways.setdefault(gateway, _GatewayState())
+        compiled = gateways.assemble(
+            recorder,
+            found,
+            present,
+            self.settings,
+            self._credentials,
+            with_objects=False,
+            previous=state.compiled,
+        )
         if state.compiled is None or state.compiled.config_hash != compiled.config_hash:
             state.number += 1
         state.numbers.pop(compiled.config_hash, None)
@@ -179,7 +210,9 @@ class World:
         match held.object:
             case AIGatewayRoute() as route:
                 named = gateways_of(route)
-                part = compile_route(recorder, route, self.settings)
+                part = compile_route(
+                    recorder, route, self.settings, self._credentials.asking(view, recorder.reads)
+                )
                 findings = part.findings if part else ()
                 return Part(
                     generation=held.generation,
@@ -189,9 +222,9 @@ class World:
                     gateways=named,
                 )
             case AIServiceBackend() as service:
-                findings = self._resolver(recorder).check_backend(service)
+                findings = self._resolver(view, recorder).check_backend(service)
             case AnyBackendSecurityPolicy() as policy:
-                findings = self._resolver(recorder).check_policy(policy)
+                findings = self._resolver(view, recorder).check_policy(policy)
             case GatewayConfig() as config:
                 findings = gateways.check_config(config).findings
             case MCPRoute() | QuotaPolicy():
@@ -201,8 +234,8 @@ class World:
                 raise AssertionError(f"{other.kind} is not ours")
         return Part(generation=held.generation, reads=frozenset(recorder.reads), findings=findings)
 
-    def _resolver(self, recorder: Recorder) -> BackendResolver:
-        return BackendResolver(resources=recorder, aws_environment=self.settings.aws_environment)
+    def _resolver(self, view: View, recorder: Recorder) -> BackendResolver:
+        return BackendResolver(resources=recorder, credentials=self._credentials.asking(view, recorder.reads))
 
     def _replace(self, ref: ObjectRef, new: Part | None) -> None:
         old = self._parts.pop(ref, None)

@@ -56,6 +56,21 @@ _KEY_HEADERS: Final = {
 """type → header and what stands before the key in it"""
 
 
+def source(spec: SecurityPolicySpec, namespace: str) -> str:
+    """Everything of a policy that selects its credential and the form in which it is sent, without any value."""
+    if spec.aws_credentials is not None:
+        aws = spec.aws_credentials
+        file = aws.credentials_file
+        where = f"{_reference(file.secret_ref, namespace)} profile {file.profile}" if file else "environment"
+        return f"{spec.type} region {aws.region} {where}"
+    key = spec.api_key or spec.azure_api_key or spec.anthropic_api_key
+    return f"{spec.type} {_reference(key.secret_ref, namespace)}" if key else str(spec.type)
+
+
+def _reference(reference: gateway.SecretObjectReference, namespace: str) -> str:
+    return f"Secret {reference.namespace or namespace}/{reference.name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialReader:
     """Reads the credential of one policy at a time. `namespace` is the policy's."""

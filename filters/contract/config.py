@@ -1,13 +1,17 @@
 """The filter configuration: one immutable document, compiled from the resources, with a content hash.
 
 Written by `extension_server.compile`, read by `filters.runtime`. It travels as JSON in a file (mode 0600: it holds
-credentials) or by the controller's push stream. The format is internal: both sides are of one release.
+credentials) or in sections (`filters.contract.sections`) by the controller's push stream. The format is internal: both
+sides are of one release.
+
+Backends name their credential; the values are a table beside them, outside of the hash. So a Secret's new value changes
+no rule, no route and no hash, and a filter always sends the newest (docs/adr/0014-credentials-beside-the-rules.md).
 
 Structs are msgspec's, not pydantic's: the filter process decodes 2,000 rules in milliseconds and never loads pydantic
 (docs/adr/0003-config-contract-msgspec.md).
 """
 
-import hashlib
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -88,7 +92,8 @@ class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str = ""
     """host name that the provider knows itself by (signing, `:authority`); empty when endpoints are bare IPs"""
     model_override: str = ""
-    credential: Credential | None = None
+    credential: str = ""
+    """identity of the credential, key of `FilterConfig.credentials`; empty: the client's own goes through"""
     header_mutation: HeaderMutation = HeaderMutation()
     body_mutation: BodyMutation = BodyMutation()
 
@@ -179,6 +184,8 @@ class FilterConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         ("cohere", "/cohere"),
         ("anthropic", "/anthropic"),
     )
+    credentials: Mapping[str, Credential] = msgspec.field(default_factory=dict)
+    """identity → credential, of all backends. One that is missing fails closed"""
 
 
 def _encode_hook(value: object) -> object:
@@ -187,19 +194,20 @@ def _encode_hook(value: object) -> object:
     raise NotImplementedError(type(value).__name__)
 
 
-def _decode_hook(type_: type, value: object) -> object:
+def decode_hook(type_: type, value: object) -> object:
     if type_ is Secret and isinstance(value, str):
         return Secret(value)
     raise NotImplementedError(type_.__name__)
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic")
-_decoder = msgspec.json.Decoder(FilterConfig, dec_hook=_decode_hook)
+encoder: Final = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic")
+"""for this module's structs; `Secret`s come out in clear"""
+_decoder = msgspec.json.Decoder(FilterConfig, dec_hook=decode_hook)
 
 
 def encode(config: FilterConfig) -> bytes:
     """The document as JSON **with the credentials in clear**. Same content, same bytes."""
-    return _encoder.encode(config)
+    return encoder.encode(config)
 
 
 def decode(document: bytes) -> FilterConfig:
@@ -208,8 +216,3 @@ def decode(document: bytes) -> FilterConfig:
         return _decoder.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise ValueError(f"filter configuration: {exc}") from exc
-
-
-def content_hash(document: bytes) -> str:
-    """Name of a configuration: 16 hex digits of the SHA-256 of its document."""
-    return hashlib.sha256(document).hexdigest()[:16]

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from filters.contract.config import CONFIG_HEADER, LEVEL_HEADER, LISTENER_HEADER, FilterConfig
+from filters.contract.config import CONFIG_HEADER, LEVEL_HEADER, LISTENER_HEADER
 from filters.endpoints.base import Endpoint
 from filters.extproc.attempt_exchange import AttemptExchange
 from filters.extproc.exchange import Exchange
 from filters.extproc.listener_exchange import ListenerExchange
 from filters.extproc.live import LiveRequests
 from filters.providers.base import Provider
-from filters.runtime import snapshot
 from filters.runtime.clock import Clock
+from filters.runtime.credentials import Credentials
+from filters.runtime.snapshot import Builder
 from filters.runtime.store import SnapshotStore
 from filters.telemetry import prometheus
 from filters.telemetry.aggregate import Aggregate
@@ -29,12 +30,10 @@ class AiFilters:
         process: str = "0",
     ) -> None:
         """`new_token` gives unguessable, URL-safe texts; `process` is the name by which others ask this process."""
-        known = tuple(endpoints)
-
-        def build(config: FilterConfig, config_hash: str) -> snapshot.Snapshot:
-            return snapshot.build(config, config_hash, providers=providers, endpoints=known)
-
-        self.store = SnapshotStore(build)
+        credentials = Credentials()
+        self.store = SnapshotStore(
+            Builder(providers=providers, endpoints=endpoints, credentials=credentials), credentials
+        )
         self.aggregate = Aggregate()
         self._clock = clock
         self._live = LiveRequests(process, new_token)

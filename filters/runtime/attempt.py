@@ -65,7 +65,8 @@ def prepare(
     replace: bool = False,
     now: float,
 ) -> Attempt:
-    """The attempt. Raises filters.errors.ClientError when this backend cannot serve the request.
+    """The attempt. Raises filters.errors.ClientError when this backend cannot serve the request, and
+    filters.errors.Unavailable when its credential is missing.
 
     `current` is Envoy's header map as it is now, `previous` the attempt that last changed it. With `replace` the body
     is always given, because Envoy may hold that of another attempt.
@@ -97,10 +98,11 @@ def prepare(
     if body is None and (replace or request.decoded):
         body = request.body
     changes = _header_changes(request, backend, upstream, current, previous)
-    if backend.authenticator is not None:
+    authenticator = backend.authenticator
+    if authenticator is not None:
         changes.update(dict.fromkeys(CREDENTIAL_HEADERS))
         changes.update(
-            backend.authenticator.sign(
+            authenticator.sign(
                 method=request.headers.get(":method", "POST"),
                 path=upstream.path,
                 host=backend.config.host,

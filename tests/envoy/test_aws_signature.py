@@ -70,7 +70,7 @@ def test_the_signature_is_that_of_what_arrived(
     arrived: dict[tuple[str, Plan], Request], monkeypatch: pytest.MonkeyPatch, name: str, plan: Plan
 ) -> None:
     request = arrived[name, plan]
-    credential = load(FOLDER / name).backend.credential
+    credential = load(FOLDER / name).credential
     assert isinstance(credential, AwsCredential)
     token = credential.session_token.reveal() if credential.session_token else None
     signed_at = datetime.strptime(request.headers.get("x-amz-date") + "+0000", "%Y%m%dT%H%M%SZ%z")

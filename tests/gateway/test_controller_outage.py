@@ -73,7 +73,7 @@ async def test_updates_during_an_outage_are_not_lost(mortal: ApiServer) -> None:
             await eventually(lambda: http_route(mortal, NAMESPACE, "second"))
             await eventually(
                 lambda: all(
-                    backend.credential is None
+                    not backend.credential
                     for each in controller.sink.compiled.values()
                     for backend in each.filter_config.backends
                 )

@@ -74,6 +74,11 @@ def echo_factory(closed: list[CloseReason] | None = None) -> ExchangeFactory:
     return make
 
 
+def echo_hash(document: bytes) -> str:
+    """What stands for the hash of a configuration."""
+    return hashlib.sha256(document).hexdigest()[:16]
+
+
 class EchoProgram(Program):
     """Takes any document that does not hold the word `bad`, or `refused by <i>` in worker i."""
 
@@ -83,7 +88,7 @@ class EchoProgram(Program):
     def prepare(self, document: bytes) -> Callable[[], str]:
         if b"bad" in document or f"refused by {self._worker}".encode() in document:
             raise ValueError("the document is bad")
-        return lambda: hashlib.sha256(document).hexdigest()[:16]
+        return lambda: echo_hash(document)
 
     def exchange(self, metadata: Mapping[str, str]) -> Exchange:
         return Echo(worker=self._worker)

@@ -9,8 +9,21 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from filters.contract import config
-from filters.contract.config import Backend, Cost, FilterConfig, Listener, Match, Model, Rule, Schema, VirtualHost
+from filters.contract.config import (
+    Backend,
+    Cost,
+    Credential,
+    FilterConfig,
+    Listener,
+    Match,
+    Model,
+    Rule,
+    Schema,
+    VirtualHost,
+)
 from filters.contract.headers import Headers
 from filters.contract.translation import BodyMode, Call, Output, ResponseStart, UpstreamRequest
 from filters.contract.usage import Usage
@@ -86,6 +99,14 @@ def backend(name: str = "ns/b/route/r/rule/0/ref/0", **changes: Any) -> Backend:
     return Backend(name=name, short_name="/".join(name.split("/")[:2]), schema=schema, **changes)
 
 
+def credentials_apart(backends: Iterable[Backend]) -> tuple[tuple[Backend, ...], dict[str, Credential]]:
+    """Backends that hold their credential → backends that name it by their own name, and the table."""
+    values: dict[str, Any] = {each.name: each.credential for each in backends if each.credential}
+    return tuple(
+        msgspec.structs.replace(each, credential=each.name if each.name in values else "") for each in backends
+    ), values
+
+
 def configuration(
     *backends: Backend,
     plan: config.Plan = "single",
@@ -94,13 +115,14 @@ def configuration(
     models: Sequence[Model] = (Model("m", "me", 1),),
     domains: tuple[str, ...] = ("*",),
 ) -> FilterConfig:
-    """One listener, one host, one rule."""
-    used = backends or (backend(),)
+    """One listener, one host, one rule. A credential of `backend` is put into the table."""
+    used, credentials = credentials_apart(backends or (backend(),))
     return FilterConfig(
         gateway="ns/gw",
         backends=used,
         rules=(Rule("ns/r/rule/0", "ns/r", "token-0", plan, tuple(b.name for b in used), tuple(costs)),),
         listeners=(Listener(LISTENER, (VirtualHost(domains, tuple(matches), tuple(models)),)),),
+        credentials=credentials,
     )
 
 

@@ -8,7 +8,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from extension_server.compile.result import Compiled, CompiledBackend, CompiledRule, ObjectRef
 from extension_server.xds import pool
 from extension_server.xds.resources import Mediation, Resources
-from filters.contract.config import FilterConfig, Plan, content_hash, encode
+from filters.contract.config import FilterConfig, Plan
+from filters.contract.sections import split
 
 RECORDED = Path(__file__).parent.parent / "unit" / "extension_server" / "xds" / "recorded"
 ROUTE = ObjectRef("HTTPRoute", "default", "llm")
@@ -53,7 +54,6 @@ def mediation(
 ) -> Mediation:
     """HTTPRoute default/llm with these rules and the generated last one."""
     config = FilterConfig(gateway="default/gw")
-    document = encode(config)
     compiled = Compiled(
         gateway=ObjectRef("Gateway", "default", "gw"),
         objects=(),
@@ -73,8 +73,7 @@ def mediation(
         ),
         fallbacks=((ROUTE, len(rules)),),
         filter_config=config,
-        document=document,
-        config_hash=content_hash(document),
+        sections=split(config),
         findings=(),
     )
     return Mediation(compiled, ("/run/filter.sock",))

@@ -11,7 +11,7 @@ from aigw.commands.checks import processes
 from aigw.commands.checks.base import Context, Finding
 from aigw.standalone.envoy import admin_get
 from filters.contract import config
-from filters.contract.config import Backend, FilterConfig, Rule
+from filters.contract.config import FilterConfig, Rule
 
 LIMIT: Final = 5.0
 _REJECTED: Final = "/stats?filter=(update_rejected|update_failure)$"
@@ -97,6 +97,8 @@ def differing(wanted: FilterConfig, running: FilterConfig) -> list[str]:
         theirs = {each.name: each for each in getattr(right, kind)}
         names = sorted({*ours, *theirs})
         found += (f"{kind[:-1]} {name}" for name in names if ours.get(name) != theirs.get(name))
+    identities = sorted({*left.credentials, *right.credentials})
+    found += (f"credential {each}" for each in identities if left.credentials.get(each) != right.credentials.get(each))
     same = left.root_prefix == right.root_prefix and left.endpoint_prefixes == right.endpoint_prefixes
     found += [] if same else ["prefixes of the endpoints"]
     found += [] if left.gateway == right.gateway else [f"gateway {left.gateway}"]
@@ -104,13 +106,8 @@ def differing(wanted: FilterConfig, running: FilterConfig) -> list[str]:
 
 
 def without_credentials(one: FilterConfig) -> FilterConfig:
-    """To be compared; the form of a credential stays, its content does not."""
-    normal = _normal(one)
-    return msgspec.structs.replace(normal, backends=tuple(_bare(each) for each in normal.backends))
-
-
-def _bare(backend: Backend) -> Backend:
-    return msgspec.structs.replace(backend, credential=None)
+    """To be compared; which credential a backend has stays, the value does not."""
+    return msgspec.structs.replace(_normal(one), credentials={})
 
 
 def _normal(one: FilterConfig) -> FilterConfig:

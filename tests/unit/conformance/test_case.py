@@ -35,7 +35,7 @@ def test_a_folder_is_a_case(tmp_path: Path) -> None:
         "chat_completions",
     )
     assert case.backend.schema == Schema(name="AWSBedrock")
-    assert isinstance(case.backend.credential, AwsCredential)
+    assert isinstance(case.credential, AwsCredential)
     assert case.answer is not None
     assert (case.answer.status, case.answer.body) == (200, b'{"a": 1}')
     assert dict(case.answer.headers) == {"content-type": "application/json"}
@@ -51,9 +51,10 @@ backend:
   header_mutation: {set: {b: "2", a: "1"}, remove: [c]}
   body_mutation: {set: {n: 1, o: {p: [true]}}, remove: [q]}
 """
-    backend = load(folder(tmp_path, CASE + more), tmp_path).backend
+    case = load(folder(tmp_path, CASE + more), tmp_path)
+    backend = case.backend
     assert (backend.schema, backend.host) == (Schema(name="AWSBedrock", version="v9"), "")
-    assert repr(backend.credential) == "HeaderCredential(name='x-api-key', value=[redacted])"
+    assert repr(case.credential) == "HeaderCredential(name='x-api-key', value=[redacted])"
     assert backend.header_mutation == HeaderMutation(set=(("a", "1"), ("b", "2")), remove=("c",))
     assert backend.body_mutation == BodyMutation(set=(("n", "1"), ("o", '{"p":[true]}')), remove=("q",))
 

@@ -1,7 +1,9 @@
 """The environment → a configuration in the format of files, with the names that people rely on; and the demo's."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from extension_server.api.envoy_gateway import NamedValue
 from extension_server.compile.snapshot import ref_of
 from filters.contract.config import AwsCredential, Backend, Cost, Credential, HeaderCredential, HeaderMutation, Schema
 from filters.contract.secret import Secret
+from tests.support.gateway import credentials_apart
 
 PORTS = DemoPorts(openai=1, anthropic=2, bedrock=3, down=4)
 

@@ -70,7 +70,9 @@ def test_aws_keys_of_the_environment_count_when_they_are_given() -> None:
     policy = {"spec": {"type": "AWSCredentials", "apiKey": None, "awsCredentials": {"region": "us-east-1"}}}
     environment = AwsEnvironment(access_key_id="A", secret_access_key=Secret("s"), session_token=Secret("t"))
     result = compiled({"BackendSecurityPolicy p": policy}, aws_environment=environment)
-    assert result.filter_config.backends[0].credential == AwsCredential(
+    identity = result.filter_config.backends[0].credential
+    assert identity.endswith("/p AWSCredentials region us-east-1 environment")
+    assert result.filter_config.credentials[identity] == AwsCredential(
         region="us-east-1", access_key_id="A", secret_access_key=Secret("s"), session_token=Secret("t")
     )
 

@@ -4,10 +4,9 @@ import msgspec
 import pytest
 
 from extension_server.compile.plans import choose
-from filters.contract.config import AwsCredential, Backend, BodyMutation, HeaderCredential, HeaderMutation, Schema
-from filters.contract.secret import Secret
+from filters.contract.config import Backend, BodyMutation, HeaderMutation, Schema
 
-AWS = AwsCredential(region="us-east-1", access_key_id="A", secret_access_key=Secret("s"))
+AWS = "n/aws AWSCredentials region us-east-1"
 PLAIN = Backend(name="a", short_name="n/a", schema=Schema(name="OpenAI", prefix="v1"), host="one.example")
 
 
@@ -39,7 +38,7 @@ def other(**changes: object) -> Backend:
         ([PLAIN, other(schema=Schema(name="OpenAI", prefix="v2"))], "attempt", "The 2 backends differ in: schema."),
         ([PLAIN, other(), other(model_override="m")], "attempt", "The 3 backends differ in: model override."),
         (
-            [PLAIN, other(credential=HeaderCredential(name="api-key", value=Secret("k")))],
+            [PLAIN, other(credential="n/other APIKey Secret n/s")],
             "attempt",
             "The 2 backends differ in: credentials.",
         ),
@@ -51,7 +50,7 @@ def other(**changes: object) -> Backend:
     ],
 )
 def test_the_plan_follows_from_what_the_backends_differ_in(backends: list[Backend], plan: str, reason: str) -> None:
-    choice = choose(backends, user_filters=False)
+    choice = choose(backends, user_filters=False, signing={AWS})
     assert (choice.plan, choice.reason) == (plan, reason)
 
 

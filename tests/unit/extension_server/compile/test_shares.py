@@ -20,6 +20,7 @@ def resolved(number: int, weight: int, priority: int) -> Resolved:
         priority=priority,
         backend=Backend(name=f"b{number}", short_name="n/b", schema=Schema(name="OpenAI")),
         http_ref=HTTPBackendRef(group="gateway.envoyproxy.io", kind="Backend", name="b"),
+        signs=False,
         endpoints=(),
     )
 

@@ -29,6 +29,7 @@ from tests.support.manifests import objects
 WORLD = (Path(__file__).parent / "world.yaml").read_text()
 EDGE = ObjectRef("Gateway", "infra", "edge")
 PRIMARY = "team-a/primary/route/chat/rule/0/ref/0"
+KEY = "team-a/primary-key APIKey Secret team-a/openai"
 SPARE = "team-a/spare/route/chat/rule/0/ref/1"
 
 
@@ -70,7 +71,7 @@ def test_the_filter_configuration_of_the_example() -> None:
                 short_name="team-a/primary",
                 schema=Schema(name="OpenAI", prefix="v1"),
                 host="api.openai.com",
-                credential=HeaderCredential(name="authorization", value=Secret("Bearer sk-1")),
+                credential=KEY,
             ),
             Backend(
                 name=SPARE,
@@ -79,6 +80,7 @@ def test_the_filter_configuration_of_the_example() -> None:
                 model_override="m1-lite",
             ),
         ),
+        credentials={KEY: HeaderCredential(name="authorization", value=Secret("Bearer sk-1"))},
     )
     assert config.decode(result.document) == result.filter_config
     assert result.findings == ()
@@ -121,7 +123,6 @@ def test_a_token_changes_with_whatever_the_filter_or_envoy_would_do_differently(
     changes = (
         ("value: m1}", "value: m2}"),
         ("modelNameOverride: m1-lite", "modelNameOverride: m1-tiny"),
-        ("c2stMQo=", "c2stMgo="),
         ("address: 10.0.0.1", "address: 10.0.0.2"),
         ("type: TotalToken", "type: InputToken"),
         ("name: OpenAI}", "name: OpenAI, prefix: v2}"),
@@ -131,6 +132,22 @@ def test_a_token_changes_with_whatever_the_filter_or_envoy_would_do_differently(
         assert old in WORLD
         tokens.append(compiled(WORLD.replace(old, new)).rules[0].token)
     assert len(set(tokens)) == len(tokens)
+
+
+def test_a_new_value_of_a_secret_changes_no_token_and_no_hash_of_the_configuration() -> None:
+    changed = compiled(WORLD.replace("c2stMQo=", "c2stMgo="))
+    assert changed.objects == compiled().objects
+    assert changed.rules == compiled().rules
+    assert changed.config_hash == compiled().config_hash
+    assert changed.credentials_hash != compiled().credentials_hash
+    assert changed.filter_config.credentials[KEY] == HeaderCredential("authorization", Secret("Bearer sk-2"))
+
+
+def test_another_secret_changes_the_token_even_when_it_holds_the_same() -> None:
+    changed = compiled(
+        WORLD.replace("name: openai,", "name: other,").replace("secretRef: {name: openai}", "secretRef: {name: other}")
+    )
+    assert changed.rules[0].token != compiled().rules[0].token
 
 
 def test_a_token_stays_when_only_the_share_of_traffic_changes() -> None:

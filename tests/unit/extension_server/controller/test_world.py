@@ -68,7 +68,14 @@ def test_only_what_depends_on_a_change_is_compiled_again() -> None:
         ObjectRef("AIServiceBackend", "n", "provider"),
         ObjectRef("BackendSecurityPolicy", "n", "policy"),
     ]
-    assert both.put(*documents(SECRET.replace("c2stMQ", "c2stMg"))) == [
+    before = both.world.compiled(EDGE)
+    assert both.put(*documents(SECRET.replace("c2stMQ", "c2stMg"))) == []
+    after = both.world.compiled(EDGE)
+    assert before is not None
+    assert after is not None
+    assert after.config_hash == before.config_hash
+    assert [each.value.reveal() for each in after.filter_config.credentials.values()] == ["Bearer sk-2"]  # type: ignore[union-attr]
+    assert both.remove(documents(SECRET)[0]) == [
         CHAT,
         ObjectRef("AIServiceBackend", "n", "provider"),
         ObjectRef("BackendSecurityPolicy", "n", "policy"),

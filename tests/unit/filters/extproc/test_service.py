@@ -10,6 +10,7 @@ from envoy_data_plane.google.protobuf import Struct, Value
 
 from filters.contract import config
 from filters.contract.config import CONFIG_HEADER, LEVEL_HEADER, LISTENER_HEADER, STATIC_METADATA_NAMESPACE
+from filters.contract.sections import split
 from filters.extproc.attempt_exchange import BACKEND_ATTRIBUTES
 from filters.extproc.listener_exchange import EXCHANGE_KEY
 from filters.extproc.peers import Peers, PeerServer
@@ -61,7 +62,7 @@ def program(worker: int, process: str = "") -> AiFilters:
 
 def metadata(level: str) -> tuple[tuple[bytes, bytes], ...]:
     return (
-        (CONFIG_HEADER.encode(), config.content_hash(DOCUMENT).encode()),
+        (CONFIG_HEADER.encode(), split(config.decode(DOCUMENT)).config_hash.encode()),
         (LISTENER_HEADER.encode(), b"l"),
         (LEVEL_HEADER.encode(), level.encode()),
     )

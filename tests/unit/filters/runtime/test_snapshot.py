@@ -22,16 +22,23 @@ from filters.contract.secret import Secret
 from filters.providers.base import Provider
 from filters.runtime import snapshot
 from filters.runtime.costs import CostTable
+from filters.runtime.credentials import Credentials
 from filters.runtime.errors import ConfigError
 from filters.runtime.matching import ListenerIndex
+from filters.runtime.snapshot import Builder
 from filters.runtime.store import SnapshotStore
 from tests.support.gateway import Gateway, backend, configuration
 
 PROVIDERS = {name: Provider(name, {}) for name in ("OpenAI", "AWSBedrock")}  # type: ignore[arg-type]
 
 
-def build(document: FilterConfig, config_hash: str = "h") -> snapshot.Snapshot:
-    return snapshot.build(document, config_hash, providers=PROVIDERS, endpoints=())
+def new_store(kept: int = 4) -> SnapshotStore:
+    credentials = Credentials()
+    return SnapshotStore(Builder(providers=PROVIDERS, endpoints=(), credentials=credentials), credentials, kept)
+
+
+def build(document: FilterConfig) -> snapshot.Snapshot:
+    return new_store().prepare(config.encode(document)).snapshot
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def build(document: FilterConfig, config_hash: str = "h") -> snapshot.Snapshot:
         ),
         (
             configuration(backend("ns/b", credential=HeaderCredential("x", Secret("a\nb")))),
-            "backend ns/b: credential: empty, or with characters that a header cannot hold",
+            "credential ns/b: empty, or with characters that a header cannot hold",
         ),
         (
             configuration(costs=(Cost("k", "CEL", "x"),)),
@@ -96,7 +103,7 @@ def _document(number: int) -> bytes:
 
 
 def test_a_request_gets_the_snapshot_that_its_route_names_and_otherwise_the_newest() -> None:
-    store = SnapshotStore(build, kept=3)
+    store = new_store(kept=3)
     assert store.find("anything") is None
     hashes = [store.load(_document(number)) for number in range(4)]
     assert [_gateway(store, config_hash) for config_hash in hashes] == ["ns/3", "ns/1", "ns/2", "ns/3"]
@@ -104,7 +111,7 @@ def test_a_request_gets_the_snapshot_that_its_route_names_and_otherwise_the_newe
 
 
 def test_loading_a_known_document_again_makes_it_the_newest_without_building_it() -> None:
-    store = SnapshotStore(build, kept=3)
+    store = new_store(kept=3)
     first = store.load(_document(0))
     ready = store.newest
     store.load(_document(1))
@@ -120,7 +127,7 @@ def test_snapshots_have_no_cycles_so_that_they_are_freed_without_the_collector()
         )
         for number in range(3)
     ]
-    store = SnapshotStore(build, kept=1)
+    store = new_store(kept=1)
     store.load(documents[0])
     gc.collect()
     gc.disable()
@@ -140,7 +147,7 @@ def _parts() -> int:
 
 
 def test_a_document_that_cannot_be_built_leaves_everything_as_it_was() -> None:
-    store = SnapshotStore(build)
+    store = new_store()
     store.load(_document(0))
     before = store.newest
     with pytest.raises(ConfigError, match="filter configuration"):
