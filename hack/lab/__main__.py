@@ -223,13 +223,15 @@ def main() -> int:
     try:
         match arguments.command:
             case "up":
-                up(machine, RELEASES[arguments.envoy_gateway], bare=arguments.bare)
+                with machine.state.locked():
+                    up(machine, RELEASES[arguments.envoy_gateway], bare=arguments.bare)
             case "status":
                 return status(machine)
             case "exec":
                 return execute(machine, arguments.arguments)
             case _:
-                machine.down()
+                with machine.state.locked():
+                    machine.down()
                 print("the lab is down")
     except (NoMachine, NoPackages, shell.Failed, build.BuildFailed) as exc:
         print(exc, file=sys.stderr)

@@ -1,6 +1,10 @@
 """Where the lab keeps things: a cache that survives it, and the state of the one that runs."""
 
+import contextlib
+import fcntl
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +47,18 @@ class State:
     def host_kubeconfig(self) -> Path:
         """the same for processes on the host"""
         return self.root / "kubeconfig"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """For who starts or ends the lab: one at a time, others wait."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with open(self.root / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("another command is starting or ending this lab: waiting for it", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def forwards(self) -> Path:

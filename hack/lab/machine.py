@@ -5,6 +5,7 @@ everything in it, containers included: nothing has to be hunted down after a cra
 """
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,13 +16,21 @@ from pathlib import Path
 from typing import Final
 
 from filters.contract import jsonlib
+from hack.lab import control_groups
 from hack.lab.folders import State
 from hack.tools import build
 
 ADDRESS: Final = "10.88.0.1"
 """of the node, on the bridge that its pods are on too"""
-_SETTINGS: Final = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
-"""what the kubelet sets for the whole host"""
+_SETTINGS: Final = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+"""what the kubelet sets for the whole host, and would leave so: in the lab it writes to files that lie over them"""
 _NAMESPACES: Final = ("mount", "net", "pid", "uts")
 _holder = jsonlib.decoder(tuple[int, str | None])
 """pid and start time"""
@@ -40,6 +49,11 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/lock /run/netns
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
+for setting in {" ".join(_SETTINGS)}; do
+    mkdir -p "/run/settings/${{setting%/*}}"
+    cat "/proc/sys/$setting" > "/run/settings/$setting"
+    mount --bind "/run/settings/$setting" "/proc/sys/$setting"
+done
 """
 
 
@@ -60,6 +74,11 @@ class Machine:
             return None
         return pid if _started(pid) == started else None
 
+    @property
+    def control_group(self) -> str:
+        """Of this lab alone."""
+        return f"aigw-lab-{hashlib.sha256(os.fsencode(self.state.root)).hexdigest()[:8]}"
+
     def up(self, overlay: Path | None) -> None:
         """`overlay` is laid over /usr. No effect when it is up. Raises NoMachine."""
         if self.pid is not None:
@@ -67,7 +86,7 @@ class Machine:
         if os.geteuid() != 0:
             raise NoMachine("the lab makes namespaces and cgroups: run it as root")
         self.state.root.mkdir(parents=True, exist_ok=True)
-        self._save_settings()
+        control_groups.make(self.control_group)
         command = ["unshare", *(f"--{each}" for each in _NAMESPACES), "--fork", "--mount-proc", "--kill-child"]
         holder = subprocess.Popen(
             [*command, str(build.place("pause"))],
@@ -126,23 +145,7 @@ class Machine:
             _wait_for_end(pid)
         for file in (self.state.root / "machine", *self.state.pids.glob("*")):
             file.unlink(missing_ok=True)
-        _remove_control_groups()
-        self._restore_settings()
-
-    def _save_settings(self) -> None:
-        file = self.state.root / "settings"
-        if not file.exists():
-            values = {name: Path("/proc/sys", name).read_text().strip() for name in _SETTINGS}
-            file.write_bytes(jsonlib.encode(values))
-
-    def _restore_settings(self) -> None:
-        file = self.state.root / "settings"
-        if not file.exists():
-            return
-        for name, value in _settings(file.read_bytes()).items():
-            with contextlib.suppress(OSError):
-                Path("/proc/sys", name).write_text(value)
-        file.unlink()
+        control_groups.remove(self.control_group)
 
 
 def _child(holder: subprocess.Popen[bytes]) -> int:
@@ -171,18 +174,3 @@ def _wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-
-
-def _remove_control_groups() -> None:
-    """Those of pods: in v1 below each controller, in v2 at the top."""
-    for found in [*Path("/sys/fs/cgroup").glob("kubepods"), *Path("/sys/fs/cgroup").glob("*/kubepods")]:
-        for folder, _, _ in os.walk(found, topdown=False):
-            deadline = time.monotonic() + 5
-            while True:
-                try:
-                    os.rmdir(folder)
-                except OSError:
-                    if time.monotonic() < deadline and os.path.exists(folder):
-                        time.sleep(0.05)
-                        continue
-                break

@@ -10,7 +10,6 @@ from typing import Final
 import jinja2
 
 from hack.lab import packages, shell
-from hack.lab.folders import State
 from hack.lab.machine import ADDRESS, Machine
 from hack.tools import build
 
@@ -27,7 +26,7 @@ def up(machine: Machine, images: Iterable[Path]) -> None:
     for folder in (state.root / "kubelet", state.root / "cni", state.root / "pod-logs", state.containerd / "state"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    _render(state)
+    _render(machine)
     machine.start("containerd", ["containerd", "--config", str(state.root / "containerd.toml")])
     deadline = time.monotonic() + _LIMIT
     while subprocess.run(_ctr(machine, ["version"]), check=False, capture_output=True).returncode:
@@ -70,7 +69,8 @@ def _ctr(machine: Machine, arguments: list[str]) -> list[str]:
     return machine.command(["ctr", "-a", str(machine.state.containerd / "socket"), "-n", "k8s.io", *arguments])
 
 
-def _render(state: State) -> None:
+def _render(machine: Machine) -> None:
+    state = machine.state
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
@@ -80,6 +80,7 @@ def _render(state: State) -> None:
         "certificates": state.certificates,
         "containerd": state.containerd,
         "address": ADDRESS,
+        "control_group": machine.control_group,
         "dns": DNS,
         "pause": PAUSE,
         "plugins": packages.PLUGINS,
