@@ -114,12 +114,24 @@ def _version(kind: Kind, version: Version) -> dict[str, Any]:
     if version.deprecated:
         result |= {"deprecated": True, "deprecationWarning": DEPRECATION}
     return result | {
-        "additionalPrinterColumns": [
-            {"name": "Status", "type": "string", "jsonPath": ".status.conditions[-1:].type"},
-        ],
+        "additionalPrinterColumns": [*_columns(kind)],
         "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": schema(kind, version)},
     }
+
+
+def _columns(kind: Kind) -> Iterator[dict[str, Any]]:
+    """Tools read the first one; the others are for people, the long ones with `-o wide` alone."""
+    yield {"name": "Status", "type": "string", "jsonPath": ".status.conditions[-1:].type"}
+    if kind.name == "AIGatewayRoute":
+        yield {"name": "Programmed", "type": "string", "jsonPath": _of("Programmed", "status")}
+    yield {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+    yield {"name": "Reason", "type": "string", "jsonPath": _of("Accepted", "reason"), "priority": 1}
+    yield {"name": "Message", "type": "string", "jsonPath": _of("Accepted", "message"), "priority": 1}
+
+
+def _of(condition: str, member: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].{member}'
 
 
 def schema(kind: Kind, version: Version) -> dict[str, Any]:

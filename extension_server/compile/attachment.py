@@ -105,11 +105,9 @@ def attach(
         if not refers_to(reference, namespace, gateway):
             continue
         found: list[Place] = []
-        why = "no listener has this " + " and ".join(
-            word
-            for word, value in (("sectionName", reference.section_name), ("port", reference.port))
-            if value is not None
-        )
+        wanted = (("is named", reference.section_name), ("has port", reference.port))
+        asked = " and ".join(f"{word} {value}" for word, value in wanted if value is not None)
+        why = f"no HTTP or HTTPS listener {asked or 'is there'}"
         for listener in gateway.spec.listeners:
             if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
                 continue

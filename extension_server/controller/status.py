@@ -132,6 +132,7 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
     if part is None or part.route is None or not part.route.rules:
         return Condition("Programmed", "False", "NotAccepted", "nothing is generated for the route")
     waiting: Condition | None = None
+    counts = []
     for gateway in serving:
         running = reports.running(gateway)
         if running is None:
@@ -143,9 +144,11 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "Programmed",
                 "False",
                 "NoFilter",
-                f"no filter of {gateway} is connected: check that its Envoy pods run the sidecar ai-gateway-extproc "
-                "and that it is ready; requests are answered with 503 until then",
+                f"no filter of {gateway} is connected, requests are answered with 503: check that its Envoy pods have "
+                "the container ai-gateway-extproc and that it is ready; its log says why it does not connect",
             )
+        counts.append(f"all {len(running)} filters" if len(running) > 1 else "the filter")
+        counts[-1] += f" of {gateway}"
         behind = sum(world.number(gateway, each) < max(world.since(gateway, held.ref), 1) for each in running)
         if behind:
             waiting = Condition(
@@ -154,7 +157,9 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "Pending",
                 f"{behind} of {len(running)} filters of {gateway} do not run the present configuration yet",
             )
-    return waiting or Condition("Programmed", "True", "Programmed", "every filter runs the present configuration")
+    closed = sum(not rule.ready for rule in part.route.rules)
+    but = f"; {closed} of {len(part.route.rules)} rules are not served, see Accepted" if closed else ""
+    return waiting or Condition("Programmed", "True", "Programmed", f"runs in {', '.join(counts)}{but}")
 
 
 def _previous(held: Held) -> Condition | None:

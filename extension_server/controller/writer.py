@@ -5,17 +5,17 @@ difference is written. Generated objects are applied before surplus ones are del
 """
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.controller import children, status
 from extension_server.controller.client import Api, ApiError, Document, Resource
 from extension_server.controller.documents import Content
+from extension_server.controller.events import Events
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import FilterReports
@@ -28,8 +28,6 @@ FINALIZER: Final = "aigateway.envoyproxy.io/finalizer"
 WORKERS: Final = 8
 LONGEST_WAIT: Final = 60.0
 """Seconds between two tries of a write that the API server refuses."""
-COMPONENT: Final = "aigw-controller"
-EVENTS: Final = Resource("", "v1", "Event", "events")
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +54,7 @@ class Writer:
         self._resource_of = resource_of
         self._changed = changed
         self._now = now
+        self._events = Events(api, now)
         self._queue: WorkQueue[ObjectRef] = WorkQueue()
         self._settled: dict[ObjectRef, tuple[Document, Content | None]] = {}
         """What was applied, and what the API server made of it when that is not the same (defaults of its own)."""
@@ -183,10 +182,8 @@ class Writer:
         await self._patch(held, {"metadata": {"uid": held.uid}, "status": {"conditions": documents}}, part="status")
         before = {each.get("type"): each for each in held.conditions}
         for each in documents:
-            old = before.get(each["type"], {})
-            told = (old.get("status"), old.get("message")) == (each["status"], each["message"])
-            if each["type"] == "Accepted" and each["status"] == "False" and not told:
-                await self._event(held, each["reason"], each["message"])
+            if each["type"] == "Accepted":
+                await self._tell(held, before.get("Accepted", {}), each)
 
     def _about_gateways(self, held: Held, part: Part | None) -> tuple[Finding, ...]:
         """What is to be said about the Gateways of a route, which have no status of ours."""
@@ -218,34 +215,13 @@ class Writer:
             raise
         self._changed(self._store.put(BY_KIND[ref.kind], answer))
 
-    async def _event(self, held: Held, reason: str, message: str) -> None:
-        """One Event per object and text. An Event that cannot be written is not worth a retry."""
-        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        digest = hashlib.sha256(f"{held.uid} {reason} {message}".encode()).hexdigest()[:16]
-        resource = self._resource_of(held.ref.kind)
-        document = {
-            "apiVersion": EVENTS.api_version,
-            "kind": EVENTS.kind,
-            "metadata": {"name": f"{held.ref.name[:200]}.{digest}", "namespace": held.ref.namespace},
-            "involvedObject": {
-                "apiVersion": resource.api_version,
-                "kind": resource.kind,
-                "namespace": held.ref.namespace,
-                "name": held.ref.name,
-                "uid": held.uid,
-                "resourceVersion": str(held.version),
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": message[:1024],
-            "source": {"component": COMPONENT},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        try:
-            await self._api.create(EVENTS, document)
-        except ApiError as exc:
-            if not exc.conflict:
-                _log.warning("Event for %s: %s", held.ref, exc)
+    async def _tell(self, held: Held, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """What is wrong, whenever that changes; that it is mended, once; nothing about what never was wrong."""
+        if now["status"] == "False":
+            if (before.get("status"), before.get("message")) != (now["status"], now["message"]):
+                await self._event(held, "Warning", now["reason"], now["message"])
+        elif before.get("status") == "False":
+            await self._event(held, "Normal", now["reason"], now["message"])
+
+    async def _event(self, held: Held, severity: Literal["Warning", "Normal"], reason: str, message: str) -> None:
+        await self._events.say(held.ref, held.uid, self._resource_of(held.ref.kind), severity, reason, message)

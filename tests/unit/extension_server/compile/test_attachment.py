@@ -88,9 +88,9 @@ def test_section_and_port_choose_listeners() -> None:
 @pytest.mark.parametrize(
     ("parent", "hosts", "namespace", "why"),
     [
-        ({"section_name": "nope"}, (), "default", "no listener has this sectionName"),
-        ({"port": 9}, (), "default", "no listener has this port"),
-        ({"section_name": "wide", "port": 81}, (), "default", "no listener has this sectionName and port"),
+        ({"section_name": "nope"}, (), "default", "no HTTP or HTTPS listener is named nope"),
+        ({"port": 9}, (), "default", "no HTTP or HTTPS listener has port 9"),
+        ({"section_name": "wide", "port": 81}, (), "default", "no HTTP or HTTPS listener is named wide and has port 81"),
         (
             {"section_name": "wide"},
             (),

@@ -43,7 +43,7 @@ def test_all_is_well() -> None:
     both = world()
     assert list(said(both, CHAT, running(both)).values()) == [
         Condition("ResolvedRefs", "True", "ResolvedRefs", "all references are resolved"),
-        Condition("Programmed", "True", "Programmed", "every filter runs the present configuration"),
+        Condition("Programmed", "True", "Programmed", "runs in the filter of Gateway n/edge"),
         Condition("Accepted", "True", "ReconciliationSucceeded", "AI Gateway Route reconciled successfully"),
     ]
     assert list(said(both, SERVICE)) == ["ResolvedRefs", "Accepted"]
