@@ -66,14 +66,16 @@ def test_kubectl_get_shows_the_last_condition(api: ApiServer) -> None:
     document = named("GatewayConfig", "shown")
     api.create(document)
     path = f"{api.path(document)}/shown"
-    assert table(api, path) == {"Name": "shown", "Status": None}
+    empty = {"Name": "shown", "Status": None, "Reason": None, "Message": None}
+    assert table(api, path) == empty | {"Age": table(api, path)["Age"]}
     written = api.http.patch(
         f"{path}/status",
         json={"status": {"conditions": [CONDITION]}},
         headers={"content-type": "application/merge-patch+json"},
     )
     assert written.is_success, written.text
-    assert table(api, path) == {"Name": "shown", "Status": "Accepted"}
+    shown = table(api, path)
+    assert (shown["Status"], shown["Reason"]) == ("Accepted", "Accepted")
     api.delete(document)
 
 
