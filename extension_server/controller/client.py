@@ -121,7 +121,10 @@ class Api(Protocol):
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document: ...
 
-    async def list(self, resource: Resource, namespace: str | None, *, metadata_only: bool = False) -> Listing: ...
+    async def list(
+        self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, labels: str = ""
+    ) -> Listing:
+        """`labels`: a label selector."""
 
     def watch(
         self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
@@ -195,10 +198,13 @@ class KubernetesApi:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._json("GET", resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None, *, metadata_only: bool = False) -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, labels: str = ""
+    ) -> Listing:
         items: list[Document] = []
         accept = _METADATA_ONLY.format("PartialObjectMetadataList") if metadata_only else "application/json"
-        query = {"limit": str(PAGE)}
+        fixed = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+        query = fixed
         while True:
             page = await self._json("GET", resource.path(namespace), query=query, accept=accept)
             # Items of a list leave out what the list says once.
@@ -208,7 +214,7 @@ class KubernetesApi:
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])
-            query = {"limit": str(PAGE), "continue": metadata["continue"]}
+            query = {**fixed, "continue": metadata["continue"]}
 
     async def watch(
         self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False

@@ -32,8 +32,10 @@ class MeasuredApi:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._counted("get", resource.kind, self._api.get(resource, namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None, *, metadata_only: bool = False) -> Listing:
-        call = self._api.list(resource, namespace, metadata_only=metadata_only)
+    async def list(
+        self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, labels: str = ""
+    ) -> Listing:
+        call = self._api.list(resource, namespace, metadata_only=metadata_only, labels=labels)
         return await self._counted("list", resource.kind, call)
 
     def watch(

@@ -41,8 +41,10 @@ class CountingApi:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._api.get(resource, namespace, name)
 
-    async def list(self, resource: Resource, namespace: str | None, *, metadata_only: bool = False) -> Listing:
-        return await self._api.list(resource, namespace, metadata_only=metadata_only)
+    async def list(
+        self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, labels: str = ""
+    ) -> Listing:
+        return await self._api.list(resource, namespace, metadata_only=metadata_only, labels=labels)
 
     def watch(
         self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False

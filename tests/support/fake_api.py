@@ -78,13 +78,16 @@ class FakeApi:
         except KeyError:
             raise ApiError(404, "NotFound", name) from None
 
-    async def list(self, resource: Resource, namespace: str | None, *, metadata_only: bool = False) -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, labels: str = ""
+    ) -> Listing:
+        """Of label selectors `name` and `name=value` are known."""
         self._check("list")
         self.lists += 1
         items = (
             each
             for (plural, where, _), each in self.objects.items()
-            if plural == resource.plural and namespace in (None, where)
+            if plural == resource.plural and namespace in (None, where) and _selected(each, labels)
         )
         return Listing(tuple(items), str(next(self._versions)))
 
@@ -131,3 +134,9 @@ class FakeApi:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         raise NotImplementedError
+
+
+def _selected(document: Document, selector: str) -> bool:
+    labels = document["metadata"].get("labels") or {}
+    wanted = (each.partition("=") for each in selector.split(",") if each)
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in wanted)

@@ -1,0 +1,230 @@
+"""Keeps the certificates: in the Secret, in this process, and the authority in the webhook's configuration.
+
+Every replica reads; a Secret that is not there may be made by any (the first wins), and is renewed by the one that
+leads. A Secret of cert-manager's is only read. The API server is asked about two objects every few seconds, which is
+cheaper than a watch that has to be kept alive, and just as good: renewal is a matter of days.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from extension_server.controller.client import Api, ApiError, Document, Resource
+from extension_server.controller.token_key import SECRETS
+from extension_server.webhook import certificates
+from extension_server.webhook.admission import NotKnown
+from extension_server.webhook.certificates import Bundle, Names, Unusable
+
+CONFIGURATIONS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    namespaced=False,
+)
+MANAGED_ELSEWHERE: Final = "cert-manager.io/certificate-name"
+"""annotation of a Secret that cert-manager keeps"""
+INJECTED_ELSEWHERE: Final = "cert-manager.io/inject-ca-from"
+"""annotation of a webhook configuration whose authority cert-manager keeps"""
+PERIOD: Final = 10.0
+"""Seconds between two looks."""
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        secret: str,
+        configuration: str,
+        hosts: Sequence[str],
+        now: Callable[[], datetime],
+        *,
+        names: Names | None = None,
+        leads: Callable[[], bool] = lambda: True,
+        period: float = PERIOD,
+    ) -> None:
+        """`configuration`: name of the MutatingWebhookConfiguration. `hosts`: see `certificates.renewed`."""
+        self._api = api
+        self._namespace = namespace
+        self._secret = secret
+        self._configuration = configuration
+        self._hosts = hosts
+        self._now = now
+        self._names = names or Names()
+        self._leads = leads
+        self._period = period
+        self._bundle: Bundle | None = None
+        self._context: ssl.SSLContext | None = None
+        self._listeners: list[Callable[[Bundle], None]] = []
+        self._said = ""
+        self.ready = asyncio.Event()
+        """There is a certificate."""
+
+    def subscribe(self, listener: Callable[[Bundle], None]) -> None:
+        """Called with each new bundle."""
+        self._listeners.append(listener)
+
+    def bundle(self) -> Bundle:
+        """Raises NotKnown."""
+        if self._bundle is None:
+            raise NotKnown(f"Secret {self._namespace}/{self._secret} with its certificate is not there yet")
+        return self._bundle
+
+    def authorities(self) -> str:
+        """PEM. Raises NotKnown."""
+        return self.bundle().authorities.decode("ascii", "replace")
+
+    def context(self) -> ssl.SSLContext:
+        """For a TLS server. Raises NotKnown."""
+        bundle = self.bundle()
+        if self._context is None:
+            self._context = _context(bundle)
+        return self._context
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except ApiError as exc:
+                self._say(f"certificates: {exc}")
+            await asyncio.sleep(self._period)
+
+    async def look(self) -> None:
+        """Once. Raises ApiError."""
+        document = await self._current()
+        if document is not None:
+            self._take(document)
+        if self._bundle is not None and self._leads():
+            await self._tell_api_server(self._bundle)
+
+    async def _current(self) -> Document | None:
+        try:
+            document = await self._api.get(SECRETS, self._namespace, self._secret)
+        except ApiError as exc:
+            if not exc.not_found:
+                raise
+            return await self._make({})
+        if MANAGED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
+            return document
+        data = _data(document)
+        wanted = certificates.renewed(data, self._names, self._hosts, self._now())
+        # A Secret that nobody can use is mended by whoever sees it; one that only grows old, by the leader.
+        if wanted is None or not (self._leads() or not self._usable(data)):
+            return document
+        return await self._write(document, wanted)
+
+    def _usable(self, data: dict[str, bytes]) -> bool:
+        try:
+            certificates.read(data, self._names)
+        except Unusable:
+            return False
+        return True
+
+    async def _make(self, data: dict[str, bytes]) -> Document | None:
+        wanted = certificates.renewed(data, self._names, self._hosts, self._now())
+        assert wanted is not None  # of nothing
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": self._secret, "namespace": self._namespace},
+            "type": "Opaque",
+            "data": _encoded(wanted),
+        }
+        try:
+            made = await self._api.create(SECRETS, document)
+        except ApiError as exc:
+            if exc.conflict:
+                return None  # another replica was faster: it is read with the next look
+            raise
+        _log.info("made certificates in Secret %s/%s", self._namespace, self._secret)
+        return made
+
+    async def _write(self, document: Document, wanted: dict[str, bytes]) -> Document | None:
+        try:
+            written = await self._api.replace(SECRETS, {**document, "data": _encoded(wanted)})
+        except ApiError as exc:
+            if exc.conflict or exc.not_found:
+                return None
+            raise
+        _log.info("renewed certificates in Secret %s/%s", self._namespace, self._secret)
+        return written
+
+    def _take(self, document: Document) -> None:
+        try:
+            found = certificates.read(_data(document), self._names)
+        except Unusable as exc:
+            self._say(f"Secret {self._namespace}/{self._secret} {exc}; the last good certificate stays")
+            return
+        if found == self._bundle:
+            return
+        self._bundle, self._context = found, None
+        self._said = ""
+        _log.info("certificate of %s until %s", self._hosts[0], f"{found.expires():%Y-%m-%d %H:%M} UTC")
+        self.ready.set()
+        for listener in self._listeners:
+            listener(found)
+
+    async def _tell_api_server(self, bundle: Bundle) -> None:
+        try:
+            document = await self._api.get(CONFIGURATIONS, None, self._configuration)
+        except ApiError as exc:
+            if not exc.not_found:
+                raise
+            self._say(f"MutatingWebhookConfiguration {self._configuration} is not there: no pod gets the filter")
+            return
+        if INJECTED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
+            return
+        wanted = base64.b64encode(bundle.authorities).decode()
+        hooks = document.get("webhooks") or []
+        if all(hook["clientConfig"].get("caBundle") == wanted for hook in hooks):
+            return
+        changed = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": wanted}} for hook in hooks]
+        try:
+            await self._api.replace(CONFIGURATIONS, {**document, "webhooks": changed})
+        except ApiError as exc:
+            if not exc.conflict:
+                raise
+        else:
+            _log.info("told the API server the authority of %s", self._configuration)
+
+    def _say(self, text: str) -> None:
+        """Each trouble once, not with every look."""
+        if text != self._said:
+            self._said = text
+            _log.warning("%s", text)
+
+
+def _data(document: Document) -> dict[str, bytes]:
+    found = {}
+    for key, value in (document.get("data") or {}).items():
+        try:
+            found[key] = base64.b64decode(value, validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            continue
+    return found
+
+
+def _encoded(data: dict[str, bytes]) -> dict[str, str]:
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
+
+def _context(bundle: Bundle) -> ssl.SSLContext:
+    """Python takes certificates from files only; this one is in memory and has no name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    file = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(file, bundle.key.rstrip(b"\n") + b"\n" + bundle.certificate)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+    return context
