@@ -58,11 +58,15 @@ def read(model: type[Object], document: Document) -> Read:
     return Read(base.parse_stored(model, wanted), tuple(notes))
 
 
+_TARGETS: Final[Mapping[str, type[Model] | None]] = {"targetRef": None, "targetRefs": gateway.PolicyTargetReference}
 _NEEDED: Final[Mapping[str, Mapping[str, type[Model] | None]]] = {
     "GatewayClass": {"controllerName": None},
     "Gateway": {"gatewayClassName": None, "listeners": gateway.Listener},
     "ReferenceGrant": {"from": gateway.GrantFrom, "to": gateway.GrantTo},
     "Backend": {"type": None, "endpoints": None},
+    "BackendTrafficPolicy": _TARGETS,
+    "SecurityPolicy": _TARGETS,
+    "EnvoyExtensionPolicy": _TARGETS,
 }
 """Kind → members of its spec that the compiler looks at; of a list with a model, only members that this one reads."""
 _UNREAD: Final[Mapping[str, tuple[str, ...]]] = {"listeners": ("tls",)}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from extension_server.api import aigateway, core, envoy_gateway, gateway, mcp, quota
+from extension_server.api import aigateway, core, envoy_gateway, gateway, mcp, policies, quota
 from extension_server.api.base import Object
 from extension_server.compile.snapshot import kind_of
 from extension_server.controller.client import Resource
@@ -20,7 +20,8 @@ class Watched:
     models: tuple[type[Object], ...]
     """one per version, the preferred first"""
     optional: bool = False
-    """may be forbidden; then it is as if there were none (namespaces: selectors see only the name)"""
+    """may be forbidden; then it is as if there were none (namespaces: selectors see only the name; policies: no
+    warning about those that miss a part of a route)"""
 
     @property
     def kind(self) -> str:
@@ -75,6 +76,9 @@ WATCHED: Final[tuple[Watched, ...]] = (
     Watched("child", "httproutes", (gateway.HTTPRoute,)),
     Watched("child", "httproutefilters", (envoy_gateway.HTTPRouteFilter,)),
     Watched("secret", "secrets", (core.Secret,)),
+    Watched("foreign", "backendtrafficpolicies", (policies.BackendTrafficPolicy,), optional=True),
+    Watched("foreign", "securitypolicies", (policies.SecurityPolicy,), optional=True),
+    Watched("foreign", "envoyextensionpolicies", (policies.EnvoyExtensionPolicy,), optional=True),
     Watched("foreign", "namespaces", (core.Namespace,), optional=True),
 )
 BY_KIND: Final = {watched.kind: watched for watched in WATCHED}

@@ -6,7 +6,7 @@ last, because the printer column shows the last one's type; when it is False, a 
 reason, as tools that were written for earlier controllers expect (API chapter §2.15).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -80,9 +80,7 @@ def _findings(held: Held, part: Part | None, store: Store) -> Iterable[Finding]:
         return
     yield from part.findings
     if part.route is not None and len(part.route.generated.spread) > 1:
-        names = ", ".join(name for name, _ in part.route.generated.spread)
-        message = f"is served by several HTTPRoutes ({names}); a policy that targets one has to target all of them"
-        yield Finding(severity="warning", object=held.ref, field="spec.rules", reason="Spread", message=message)
+        yield from _spread(held.ref, [name for name, _ in part.route.generated.spread], store)
     if held.ref.kind != "AIGatewayRoute":
         return
     if not part.gateways:
@@ -94,6 +92,31 @@ def _findings(held: Held, part: Part | None, store: Store) -> Iterable[Finding]:
         problem = store.gateway_problem(gateway)
         message = f"{gateway} cannot be used: {problem}" if problem else f"{gateway} not found; create it or correct it"
         yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", message)
+
+
+def _spread(route: ObjectRef, names: Sequence[str], store: Store) -> Iterator[Finding]:
+    """A policy of Envoy Gateway's is for one HTTPRoute, and this route needs several."""
+    covered: dict[ObjectRef, set[str]] = {}
+    for name in names:
+        for policy in store.policies_of(ObjectRef("HTTPRoute", route.namespace, name)):
+            covered.setdefault(policy, set()).add(name)
+    remedy = "or give the AIGatewayRoute a label, which all of them get, and select it by targetSelectors"
+    incomplete = False
+    for policy, targeted in sorted(covered.items()):
+        missing = [name for name in names if name not in targeted]
+        if not missing:
+            continue
+        incomplete = True
+        message = (
+            f"{policy} is for a part of the route only, which several HTTPRoutes serve: add "
+            f"{', '.join(missing)} to its targetRefs, {remedy}"
+        )
+        # Requests without authentication are worse than those without a time limit.
+        severity: Literal["error", "warning"] = "error" if policy.kind == "SecurityPolicy" else "warning"
+        yield Finding(severity=severity, object=route, field="spec.rules", reason="PolicyIncomplete", message=message)
+    if not incomplete:
+        message = f"is served by several HTTPRoutes ({', '.join(names)}); a policy has to target all of them, {remedy}"
+        yield Finding(severity="warning", object=route, field="spec.rules", reason="Spread", message=message)
 
 
 def _accepted(

@@ -6,14 +6,16 @@ of that object stays in use, and `problem` says what is wrong. Nothing here does
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from extension_server.api import core
 from extension_server.api.aigateway import AIGatewayRoute, AnyBackendSecurityPolicy
 from extension_server.api.base import InvalidObject, Object
+from extension_server.api.gateway import GROUP as GATEWAY_API
 from extension_server.api.gateway import Gateway, GatewayClass, ReferenceGrant
+from extension_server.api.policies import BackendTrafficPolicy, EnvoyExtensionPolicy, SecurityPolicy, TargetingPolicy
 from extension_server.compile.reads import Key, grants_key, policies_key
 from extension_server.compile.result import ObjectRef
 from extension_server.compile.selectors import NAME_LABEL
@@ -31,6 +33,7 @@ _GATEWAY: Final = kind_of(Gateway)
 _ROUTE: Final = kind_of(AIGatewayRoute)
 _SECRET: Final = kind_of(core.Secret)
 _NAMESPACE: Final = kind_of(core.Namespace)
+_POLICIES: Final = (kind_of(BackendTrafficPolicy), kind_of(SecurityPolicy), kind_of(EnvoyExtensionPolicy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,13 @@ class Store:
     def refs(self, kind: str) -> tuple[ObjectRef, ...]:
         return tuple(self._shelves[kind])
 
+    def policies_of(self, http_route: ObjectRef) -> Iterator[ObjectRef]:
+        """Policies of Envoy Gateway's that target an HTTPRoute as a whole."""
+        for kind in _POLICIES:
+            for ref, held in self._shelves[kind].items():
+                if http_route in _targeted(held):
+                    yield ref
+
     def child(self, ref: ObjectRef) -> Child | None:
         return self._children.get(ref)
 
@@ -307,6 +317,8 @@ class Store:
             or (old.problem, old.notes, old.uid, old.generation) != (new.problem, new.notes, new.uid, new.generation)
         ):
             change.keys = self._keys(old, new)
+        for each in (old, new):
+            change.checks |= self._owners_of(_targeted(each))
         if ours and (
             old is None
             or (old.generation, old.conditions, old.finalizers, old.deleting, old.uid)
@@ -349,7 +361,12 @@ class Store:
                 if held is None:
                     return Change()
                 self._frozen.pop(watched.kind, None)
-                return Change(keys=self._keys(held, None), checks={ref} if watched.sort == "ours" else set())
+                checks = {ref} if watched.sort == "ours" else self._owners_of(_targeted(held))
+                return Change(keys=self._keys(held, None), checks=checks)
+
+    def _owners_of(self, http_routes: Iterable[ObjectRef]) -> set[ObjectRef]:
+        children = (self._children.get(ref) for ref in http_routes)
+        return {child.owner for child in children if child is not None and child.owner is not None}
 
     def _drop_child(self, ref: ObjectRef) -> None:
         old = self._children.pop(ref, None)
@@ -395,6 +412,18 @@ class Store:
                 self._policies[target] = tuple(sorted(others | ({held.ref} if present else set())))
                 if not self._policies[target]:
                     del self._policies[target]
+
+
+def _targeted(policy: Held | None) -> tuple[ObjectRef, ...]:
+    """The HTTPRoutes that a policy of Envoy Gateway's targets as a whole; none for other objects."""
+    found = policy.object if policy else None
+    if not isinstance(found, TargetingPolicy):
+        return ()
+    return tuple(
+        ObjectRef("HTTPRoute", found.namespace, target.name)
+        for target in found.targets()
+        if (target.group, target.kind, target.section_name) == (GATEWAY_API, "HTTPRoute", None)
+    )
 
 
 def _change_of_child(old: Child | None, new: Child | None) -> Change:

@@ -139,8 +139,57 @@ def test_a_route_that_is_spread_says_what_policies_have_to_target() -> None:
     both.put(route)
     assert said(both, CHAT)["Accepted"].message == (
         "AI Gateway Route reconciled successfully. Note: spec.rules: is served by several HTTPRoutes (chat, chat-1); "
-        "a policy that targets one has to target all of them"
+        "a policy has to target all of them, or give the AIGatewayRoute a label, which all of them get, and select it "
+        "by targetSelectors"
     )
+
+
+def spread() -> Both:
+    both = world()
+    (route,) = (each for each in documents(WORLD) if each["kind"] == "AIGatewayRoute")
+    route["spec"]["rules"][0]["backendRefs"] *= 17
+    both.put(route)
+    return both
+
+
+def targeting(kind: str, *names: str, **more: Any) -> dict[str, Any]:
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", **more}
+    text = f"{{apiVersion: gateway.envoyproxy.io/v1alpha1, kind: {kind}, metadata: {{name: p}}, spec: {{jwt: 7}}}}"
+    (document,) = documents(text)
+    document["spec"]["targetRefs"] = [{**target, "name": name} for name in names]
+    return document
+
+
+def test_a_policy_for_a_part_of_a_spread_route_is_named() -> None:
+    both = spread()
+    both.put(targeting("BackendTrafficPolicy", "chat"))
+    found = said(both, CHAT)["Accepted"]
+    assert found.status == "True"
+    assert "BackendTrafficPolicy n/p is for a part of the route only" in found.message
+    assert "add chat-1 to its targetRefs" in found.message
+
+
+def test_a_part_of_a_route_without_its_authentication_is_an_error() -> None:
+    both = spread()
+    both.put(targeting("SecurityPolicy", "chat-1"))
+    found = said(both, CHAT)["Accepted"]
+    assert (found.status, found.reason) == ("False", "PolicyIncomplete")
+    assert "add chat to its targetRefs" in found.message
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        targeting("SecurityPolicy", "chat", "chat-1"),
+        targeting("SecurityPolicy", "chat", sectionName="rule"),
+        targeting("SecurityPolicy", "other"),
+    ],
+)
+def test_policies_for_all_of_a_route_or_for_something_else_are_none_of_our_business(policy: dict[str, Any]) -> None:
+    both = spread()
+    both.put(policy)
+    assert "PolicyIncomplete" not in str(said(both, CHAT))
+    assert said(both, CHAT)["Accepted"].status == "True"
 
 
 def test_programmed_follows_every_filter_of_every_gateway() -> None:

@@ -213,6 +213,24 @@ def test_generated_objects_are_found_by_their_owner_until_they_are_gone() -> Non
     assert held.owners() == ()
 
 
+def test_a_policy_on_a_generated_route_concerns_the_status_of_its_owner() -> None:
+    held = store(stored(HTTP_ROUTE, ownerReferences=[OWNER]))
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "chat"}
+    policy = {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "SecurityPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"targetRef": target, "apiKeyAuth": 1},
+    }
+    assert put(held, stored(policy)).checks == {CHAT}
+    route = ObjectRef("HTTPRoute", "n", "chat")
+    assert [*held.policies_of(route)] == [ObjectRef("SecurityPolicy", "n", "p")]
+    assert put(held, stored({**policy, "spec": {"targetRef": {**target, "name": "other"}}})).checks == {CHAT}
+    assert [*held.policies_of(route)] == []
+    put(held, stored(policy))
+    assert held.remove(BY_KIND["SecurityPolicy"], stored(policy)).checks == {CHAT}
+
+
 def test_only_secrets_that_somebody_asks_for_are_held() -> None:
     ref = ObjectRef("Secret", "n", "key")
     (secret,) = documents(SECRET)
