@@ -1,4 +1,5 @@
 """Writes `manifests/crds/*.yaml`: the CustomResourceDefinitions of our kinds, from the models of the api package.
+The chart of definitions gets the same, marked to outlive it.
 
 python -m hack.generate_crds          # `make generate`
 python -m hack.generate_crds --check  # `make check-generated`: exit code 1 and the names of stale files
@@ -17,7 +18,11 @@ from extension_server.api import aigateway, mcp, quota, status
 from extension_server.api.base import Model, Object
 from hack import crd_schema
 
-FOLDER: Final = Path(__file__).parent.parent / "manifests" / "crds"
+MANIFESTS: Final = Path(__file__).parent.parent / "manifests"
+FOLDER: Final = MANIFESTS / "crds"
+CHART: Final = MANIFESTS / "charts" / "ai-gateway-crds-helm" / "templates"
+KEPT: Final = {"helm.sh/resource-policy": "keep"}
+"""`helm uninstall` of a definition would delete every object of its kind."""
 HEADER: Final = "# Written by `make generate` from extension_server/api. Do not edit.\n"
 POLICY: Final = {"gateway.networking.k8s.io/policy": "direct"}
 """marks kinds that attach to others (Gateway API, GEP-713)"""
@@ -146,8 +151,19 @@ def schema(kind: Kind, version: Version) -> dict[str, Any]:
 
 def files() -> Iterator[tuple[Path, str]]:
     for kind in KINDS:
-        text = yaml.dump(definition(kind), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
-        yield FOLDER / f"{aigateway.GROUP}_{kind.plural}.yaml", HEADER + text
+        yield FOLDER / f"{aigateway.GROUP}_{kind.plural}.yaml", _text(definition(kind))
+
+
+def chart_files() -> Iterator[tuple[Path, str]]:
+    """The same definitions as templates; none of them has anything that Helm would fill in."""
+    for kind in KINDS:
+        document = definition(kind)
+        document["metadata"]["annotations"] = KEPT
+        yield CHART / f"{aigateway.GROUP}_{kind.plural}.yaml", _text(document)
+
+
+def _text(document: dict[str, Any]) -> str:
+    return HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -161,18 +177,18 @@ def main() -> int:
     """Exit code 1: a generated file is stale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare")
-    wanted = dict(files())
-    present = set(FOLDER.glob("*.yaml"))
+    wanted = dict([*files(), *chart_files()])
+    present = {path for folder in (FOLDER, CHART) for path in folder.glob("*.yaml")}
     if parser.parse_args().check:
-        stale = sorted(path.name for path, text in wanted.items() if path not in present or path.read_text() != text)
-        stale += sorted(path.name for path in present - wanted.keys())
-        for name in stale:
-            print(f"manifests/crds/{name} is stale: run `make generate`", file=sys.stderr)
+        stale = sorted(path for path, text in wanted.items() if path not in present or path.read_text() != text)
+        stale += sorted(present - wanted.keys())
+        for path in stale:
+            print(f"{path.relative_to(MANIFESTS.parent)} is stale: run `make generate`", file=sys.stderr)
         return 1 if stale else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for path in present - wanted.keys():
         path.unlink()
     for path, text in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return 0
 
