@@ -1,0 +1,212 @@
+"""The admission webhook, asked by a real API server, and its certificates."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extension_server.controller.client import KubernetesApi
+from extension_server.controller.token_key import SECRETS
+from extension_server.sidecar import container
+from extension_server.webhook.admission import Admission, Known
+from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
+from extension_server.webhook.keeper import MANAGED_ELSEWHERE, Keeper
+from extension_server.webhook.server import WebhookServer
+from tests.support.apiserver import ApiServer, Refused
+from tests.support.envoy import free_port
+from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, proxy
+
+CONFIGURATION = "envoy-ai-gateway-gateway-pod-mutator.test"
+SECRET = "certificates"
+SELECTOR = {
+    "matchLabels": {"app.kubernetes.io/managed-by": "envoy-gateway"},
+    "matchExpressions": [{"key": "gateway.envoyproxy.io/owning-gateway-name", "operator": "Exists"}],
+}
+HAS_HASH = f"has(object.metadata.annotations) && '{container.HASH_ANNOTATION}' in object.metadata.annotations"
+
+
+def webhook(name: str, port: int, condition: str, policy: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "clientConfig": {"url": f"https://localhost:{port}/mutate"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "objectSelector": SELECTOR,
+        "matchConditions": [{"name": "filter", "expression": condition}],
+        "failurePolicy": policy,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 10,
+    }
+
+
+def configuration(port: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": CONFIGURATION},
+        "webhooks": [
+            webhook("known.aigw.test", port, HAS_HASH, "Fail"),
+            webhook("new.aigw.test", port, f"!({HAS_HASH})", "Ignore"),
+        ],
+    }
+
+
+class Now:
+    def __init__(self) -> None:
+        self.value = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.value
+
+
+@pytest.fixture
+async def client(cluster: ApiServer) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(await KubernetesApi.configuration(Path(cluster.kubeconfig))) as api:
+        yield api
+
+
+def keeper(client: KubernetesApi, namespace: str, now: Callable[[], datetime], leads: bool = True) -> Keeper:
+    return Keeper(client, namespace, SECRET, CONFIGURATION, ("localhost",), now, leads=lambda: leads)
+
+
+@contextlib.asynccontextmanager
+async def serving(certificates: Keeper, port: int, mediated: bool = True) -> AsyncIterator[None]:
+    admission = Admission(
+        settings=lambda: SETTINGS, gateway=lambda _: Known(mediated=mediated), ca=certificates.authorities
+    )
+    server = WebhookServer(admission, certificates.context)
+    assert await server.start("127.0.0.1", port) == port
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def port(cluster: ApiServer, namespace: str) -> AsyncIterator[int]:
+    found = free_port()
+    await asyncio.to_thread(cluster.apply, configuration(found))
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}
+    await asyncio.to_thread(cluster.create, account)
+    yield found
+    await asyncio.to_thread(cluster.delete, configuration(found))
+
+
+def pod(namespace: str, name: str, *, hashed: bool = False, labels: dict[str, str] = LABELS) -> dict[str, Any]:
+    made = proxy(serviceAccountName="default", automountServiceAccountToken=False)
+    made["spec"]["containers"][0]["volumeMounts"] = []
+    annotations = {container.HASH_ANNOTATION: "some"} if hashed else {}
+    made["metadata"] = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
+    return made
+
+
+async def created(cluster: ApiServer, document: dict[str, Any]) -> dict[str, Any]:
+    return (await asyncio.to_thread(cluster.create, document)).object
+
+
+def has_filter(found: dict[str, Any]) -> bool:
+    return any(each["name"] == container.CONTAINER for each in found["spec"].get("initContainers", ()))
+
+
+async def test_the_api_server_stores_the_filter_in_a_proxy_pod(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    async with serving(certificates, port):
+        found = await created(cluster, pod(namespace, "proxy"))
+        again = await created(cluster, pod(namespace, "hashed", hashed=True))
+    assert has_filter(found)
+    assert has_filter(again)
+    assert found["spec"]["initContainers"][0]["restartPolicy"] == "Always"
+    assert found["metadata"]["annotations"][container.CA_ANNOTATION] == certificates.authorities()
+
+
+async def test_pods_of_others_never_get_here(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    rate_limit = {"app.kubernetes.io/managed-by": "envoy-gateway", "app.kubernetes.io/component": "ratelimit"}
+    for name, labels in (("limiter", rate_limit), ("web", {"app": "web"})):
+        assert not has_filter(await created(cluster, pod(namespace, name, labels=labels)))
+
+
+async def test_while_the_webhook_is_away_only_proxies_that_need_the_filter_wait(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    await keeper(client, namespace, Now()).look()
+    assert not has_filter(await created(cluster, pod(namespace, "plain")))
+    with pytest.raises(Refused, match=r"known\.aigw\.test"):
+        await created(cluster, pod(namespace, "hashed", hashed=True))
+
+
+async def test_a_gateway_without_ai_routes_keeps_its_proxies_as_they_are(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    async with serving(certificates, port, mediated=False):
+        assert not has_filter(await created(cluster, pod(namespace, "proxy")))
+
+
+async def test_an_authority_is_replaced_while_the_api_server_goes_on_asking(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    now = Now()
+    today = now.value
+    certificates, other = keeper(client, namespace, now), keeper(client, namespace, now, leads=False)
+    now.value = today - AUTHORITY_LIFE + AUTHORITY_RENEWAL - timedelta(days=3)
+    await certificates.look()
+    first = certificates.bundle()
+    async with serving(certificates, port):
+        now.value = today - OVERLAP - timedelta(minutes=10)
+        await certificates.look()
+        both = certificates.bundle()
+        assert both.authorities.startswith(first.authorities)
+        assert has_filter(await created(cluster, pod(namespace, "both", hashed=True)))
+        now.value = today
+        await certificates.look()
+        assert certificates.bundle().certificate != both.certificate
+        assert certificates.bundle().authorities.endswith(first.authorities)
+        found = await created(cluster, pod(namespace, "new", hashed=True))
+    assert found["metadata"]["annotations"][container.CA_ANNOTATION].encode() == certificates.bundle().authorities
+    await other.look()
+    assert other.bundle() == certificates.bundle()
+
+
+async def test_a_webhook_configuration_that_was_reset_is_told_again(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    await asyncio.to_thread(cluster.apply, configuration(port))
+    await certificates.look()
+    async with serving(certificates, port):
+        assert has_filter(await created(cluster, pod(namespace, "hashed", hashed=True)))
+
+
+async def test_of_two_replicas_that_start_at_once_both_have_one_certificate(
+    client: KubernetesApi, namespace: str, port: int
+) -> None:
+    replicas = [keeper(client, namespace, Now(), leads=False) for _ in range(4)]
+    await asyncio.gather(*(each.look() for each in replicas))
+    await asyncio.gather(*(each.look() for each in replicas))
+    assert len({each.bundle().certificate for each in replicas}) == 1
+
+
+async def test_a_secret_of_cert_managers_is_only_read(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    await keeper(client, namespace, Now()).look()
+    annotations = {"annotations": {MANAGED_ELSEWHERE: "theirs"}}
+    before = (await client.patch(SECRETS, namespace, SECRET, {"metadata": annotations}))["metadata"]["resourceVersion"]
+    late = Now()
+    late.value += timedelta(days=89)
+    certificates = keeper(client, namespace, late)
+    await certificates.look()
+    assert certificates.bundle().certificate
+    found = await client.get(SECRETS, namespace, SECRET)
+    assert found["metadata"]["resourceVersion"] == before
