@@ -39,13 +39,18 @@ class State:
         return self.root / "containerd"
 
     @property
-    def kubeconfig(self) -> Path:
-        """of the cluster's administrator, for processes inside the lab"""
-        return self.certificates / "admin.kubeconfig"
+    def ready(self) -> Path:
+        """exists when everything of the cluster was started"""
+        return self.root / "ready"
+
+    @property
+    def programs(self) -> Path:
+        """kubectl and helm"""
+        return self.root / "bin"
 
     @property
     def host_kubeconfig(self) -> Path:
-        """the same for processes on the host"""
+        """of the cluster's administrator, for processes on the host"""
         return self.root / "kubeconfig"
 
     @contextlib.contextmanager

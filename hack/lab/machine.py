@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ _SETTINGS: Final = (
     "kernel/keys/root_maxbytes",
 )
 """what the kubelet sets for the whole host, and would leave so: in the lab it writes to files that lie over them"""
+_PROJECT: Final = Path(__file__).parents[2]
 _NAMESPACES: Final = ("mount", "net", "pid", "uts")
 _holder = jsonlib.decoder(tuple[int, str | None])
 """pid and start time"""
@@ -105,24 +106,34 @@ class Machine:
             self.down()
             raise NoMachine(f"the machine's namespaces cannot be set up: {done.stderr.strip()}")
 
-    def command(self, command: Sequence[str]) -> list[str]:
+    @property
+    def kubeconfig(self) -> Path:
+        """of the cluster's administrator, for processes inside"""
+        return self.state.certificates / "admin.kubeconfig"
+
+    def command(self, command: Sequence[str], folder: Path = Path("/")) -> list[str]:
         """Runs `command` inside. Raises NoMachine when it is down."""
         pid = self.pid
         if pid is None:
             raise NoMachine("the lab is not up; `make lab-up` starts it")
-        return ["nsenter", "-t", str(pid), "-m", "-n", "-p", "-u", "--wd=/", "--", *command]
+        return ["nsenter", "-t", str(pid), "-m", "-n", "-p", "-u", f"--wd={folder}", "--", *command]
 
-    def start(self, name: str, command: Sequence[str], environment: dict[str, str] | None = None) -> None:
-        """A process of the machine that goes on when we end. Its output is in the log of that name."""
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """A process inside that goes on when we end. Its output is in the log of that name."""
+        self.start_outside(name, self.command(command), {})
+
+    def start_outside(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """As `start`, on the host: it has to see itself that the lab ends."""
         self.state.logs.mkdir(parents=True, exist_ok=True)
         with open(self.state.logs / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
-                self.command(command),
+                command,
+                cwd=_PROJECT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **environment},
             )
         self.state.pids.mkdir(parents=True, exist_ok=True)
         (self.state.pids / name).write_bytes(jsonlib.encode([process.pid, _started(process.pid)]))
@@ -136,6 +147,11 @@ class Machine:
                 if _started(pid) == started:
                     found[file.name] = pid
         return found
+
+    def ended(self) -> list[str]:
+        """What `start` started and runs no more."""
+        running = self.running()
+        return [file.name for file in sorted(self.state.pids.glob("*")) if file.name not in running]
 
     def down(self) -> None:
         """Ends everything and puts back what the host had. Safe at any time, also after a crash."""

@@ -1,11 +1,22 @@
-"""kubectl and helm against the lab's API server, for the steps of `up`."""
+"""kubectl and helm against a cluster, for the steps of an installation."""
 
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from hack.lab.machine import Machine
 from hack.tools import build
+
+
+class Place(Protocol):
+    """Where a cluster is reached from: the lab's inside, or this host."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """of the cluster's administrator"""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """What to run here so that `command` runs there."""
 
 
 class Failed(RuntimeError):
@@ -22,28 +33,28 @@ def _end(log: Path) -> str:
         return "(no log)"
 
 
-def kubectl(machine: Machine, arguments: Sequence[str], given: str | None = None) -> str:
+def kubectl(place: Place, arguments: Sequence[str], given: str | None = None) -> str:
     """Standard output. Raises Failed with what kubectl said."""
-    return _run(machine, [str(build.place("kubectl")), *arguments], given)
+    return _run(place, [str(build.place("kubectl")), *arguments], given)
 
 
-def helm(machine: Machine, arguments: Sequence[str]) -> str:
+def helm(place: Place, arguments: Sequence[str]) -> str:
     """As `kubectl`."""
-    return _run(machine, [str(build.place("helm")), *arguments], None)
+    return _run(place, [str(build.place("helm")), *arguments], None)
 
 
-def succeeds(machine: Machine, arguments: Sequence[str]) -> bool:
+def succeeds(place: Place, arguments: Sequence[str]) -> bool:
     """Whether kubectl has exit code 0."""
     try:
-        kubectl(machine, arguments)
+        kubectl(place, arguments)
     except Failed:
         return False
     return True
 
 
-def _run(machine: Machine, command: Sequence[str], given: str | None) -> str:
+def _run(place: Place, command: Sequence[str], given: str | None) -> str:
     done = subprocess.run(
-        machine.command(["env", f"KUBECONFIG={machine.state.kubeconfig}", *command]),
+        place.command(["env", f"KUBECONFIG={place.kubeconfig}", *command]),
         input=given,
         stdin=subprocess.DEVNULL if given is None else None,
         capture_output=True,
