@@ -149,13 +149,34 @@ def doctor(
         typer.Option(min=1, max=65535, help="Admin port of the running gateway.", show_default="1064, if it runs"),
     ] = None,
     connect: Annotated[bool, typer.Option("--connect", help="Connect to every provider too (TCP and TLS).")] = False,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", "-k", help="Check a cluster, not this machine.")] = False,
+    kubeconfig: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Which cluster; means --kubernetes.", show_default="as kubectl")
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Of our controller, in a cluster.")] = "envoy-ai-gateway-system",
+    envoy_gateway_namespace: Annotated[str, typer.Option(help="Of Envoy Gateway.")] = "envoy-gateway-system",
     output: Output = "text",
 ) -> None:
     """Check the whole chain, from the file to the running gateway; each finding says what to do.
 
-    Exit codes: 0 no errors (warnings may be printed), 1 there are errors, 2 the file cannot be read.
+    With --kubernetes: from Envoy Gateway's configuration to the filter in each pod. Nothing is changed.
+
+    Exit codes: 0 no errors (warnings may be printed), 1 there are errors, 2 the file cannot be read or the cluster not
+    be reached.
     """
     from aigw.commands import entry  # here: `aigw version` needs none of it
+
+    if kubernetes or kubeconfig is not None:
+        if file is not None or admin_port is not None or connect:
+            raise typer.BadParameter("FILE, --admin-port and --connect are for this machine, not for a cluster")
+        raise typer.Exit(
+            entry.doctor_of_cluster(
+                namespace=namespace,
+                envoy_gateway_namespace=envoy_gateway_namespace,
+                kubeconfig=kubeconfig,
+                form=output,
+            )
+        )
 
     found = file or _default_file()
     path = None if found is None else str(found)

@@ -1,28 +1,30 @@
 """`aigw doctor`: every link of the chain, each finding with what it means and what to do.
 
-A check is one entry of a table; a cluster's checks are another table of the same form.
+A check is one entry of a table; a cluster's table is in `aigw.commands.cluster.checks`.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from aigw.commands.checks import file, instance, ports, programs, providers
 from aigw.commands.checks.base import Check, Context, Finding, Severity
+
+C = TypeVar("C")
 
 _ORDER: Final[tuple[Severity, ...]] = ("ok", "note", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Generic[C]):
     name: str
     """stable, for machines"""
     title: str
-    check: Check
+    check: Check[C]
 
 
-STANDALONE: Final[tuple[Entry, ...]] = (
+STANDALONE: Final[tuple[Entry[Context], ...]] = (
     Entry("file", "Configuration file", file.check),
     Entry("names", "Host names of providers", providers.names),
     Entry("connections", "Connections to providers", providers.connections),
@@ -46,7 +48,8 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    file: str
+    subject: str
+    """what was looked at: a file, or the address of an API server; empty: neither"""
     verdict: Severity
     checks: tuple[Checked, ...]
 
@@ -54,17 +57,17 @@ class Report:
         return sum(finding.severity == severity for each in self.checks for finding in each.findings)
 
 
-async def examine(context: Context, table: Sequence[Entry] = STANDALONE) -> Report:
+async def examine(context: C, table: Sequence[Entry[C]], *, subject: str = "") -> Report:
     """All checks at the same time; one that fails is a finding and no reason to leave out the others."""
     found = await asyncio.gather(*(_checked(entry, context) for entry in table))
     return Report(
-        file=context.source.name if context.source else "",
+        subject=subject,
         verdict=_worst(each.severity for each in found),
         checks=tuple(found),
     )
 
 
-async def _checked(entry: Entry, context: Context) -> Checked:
+async def _checked(entry: Entry[C], context: C) -> Checked:
     try:
         findings = tuple(await entry.check(context))
     except Exception as exc:  # the other checks go on

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -20,6 +21,10 @@ from aigw.commands import inputs, output
 from aigw.commands import translate as translating
 from aigw.commands import validate as validating
 from aigw.commands.checks.base import Context
+from aigw.commands.cluster import reading
+from aigw.commands.cluster.checks import CLUSTER
+from aigw.commands.cluster.state import Settings
+from aigw.commands.doctor import Report
 from aigw.commands.inputs import UnusableInput
 from aigw.commands.screens import base
 from aigw.commands.screens import doctor as doctor_screen
@@ -28,6 +33,7 @@ from aigw.commands.screens import translate as translate_text
 from aigw.commands.screens import validate as validate_screen
 from aigw.standalone.run import DEFAULT_ADMIN_PORT
 from aigw.standalone.validate import validate_text
+from extension_server.controller.client import ApiError, KubernetesApi, NoCluster
 
 T = TypeVar("T")
 Environment = Mapping[str, str]
@@ -137,11 +143,37 @@ def doctor(path: str | None, environment: Environment, *, admin_port: int | None
             admin_port_given=admin_port is not None,
             connect=connect,
         )
-        report = asyncio.run(doctors.examine(context))
-        _show("doctor", report, form, doctor_screen.draw)
-        return BAD if report.verdict == "error" else FINE
+        report = asyncio.run(doctors.examine(context, doctors.STANDALONE, subject=source.name if source else ""))
+        return _diagnosed(report, form)
 
     return _guarded(work)
+
+
+def doctor_of_cluster(*, namespace: str, envoy_gateway_namespace: str, kubeconfig: str | None, form: Format) -> int:
+    """`kubeconfig`: None is the one that kubectl would take, or the pod's own account."""
+
+    settings = Settings(namespace=namespace, envoy_gateway_namespace=envoy_gateway_namespace)
+
+    async def work() -> Report:
+        configuration = await KubernetesApi.configuration(None if kubeconfig is None else Path(kubeconfig))
+        async with KubernetesApi(configuration) as api:
+            server = str(configuration.host)
+            cluster = await reading.read(api, settings, server=server, now=datetime.now(UTC))
+            return await doctors.examine(cluster, CLUSTER, subject=server)
+
+    def told() -> int:
+        try:
+            report = asyncio.run(work())
+        except (ApiError, NoCluster) as exc:
+            raise UnusableInput(str(exc)) from exc
+        return _diagnosed(report, form)
+
+    return _guarded(told)
+
+
+def _diagnosed(report: Report, form: Format) -> int:
+    _show("doctor", report, form, doctor_screen.draw)
+    return BAD if report.verdict == "error" else FINE
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from aigw.commands.inputs import Source
 from aigw.standalone.validate import Verdict
+
+C = TypeVar("C")
 
 Severity = Literal["ok", "note", "warning", "error"]
 
@@ -37,4 +39,4 @@ class Context:
     """providers may be connected to"""
 
 
-Check = Callable[[Context], Awaitable[Sequence[Finding]]]
+Check = Callable[[C], Awaitable[Sequence[Finding]]]

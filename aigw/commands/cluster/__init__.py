@@ -1,0 +1,1 @@
+"""`aigw doctor` in a cluster: `reading` fetches what there is, `state` holds it, pure modules judge it."""

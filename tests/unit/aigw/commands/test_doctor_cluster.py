@@ -1,0 +1,62 @@
+"""The checks of `aigw doctor --kubernetes`; tests/gateway runs the command against a real API server."""
+
+import asyncio
+
+import pytest
+
+from aigw.commands.cluster.checks import CLUSTER
+from aigw.commands.doctor import Checked, Report, examine
+from tests.unit.aigw.commands import cluster_world as world
+from tests.unit.aigw.commands.cluster_world import FAULTS, NOW, Fault
+
+
+def examined(every: list[world.Document], **unreadable: str) -> Report:
+    return asyncio.run(examine(world.cluster(every, NOW, **unreadable), CLUSTER))
+
+
+def good() -> list[world.Document]:
+    return [*world.definitions(), *world.documents(NOW)]
+
+
+def bad(report: Report) -> list[Checked]:
+    return [each for each in report.checks if any(finding.severity != "ok" for finding in each.findings)]
+
+
+def test_a_good_cluster_has_one_good_finding_per_check_at_least() -> None:
+    report = examined(good())
+    assert bad(report) == []
+    assert report.verdict == "ok"
+    assert all(each.findings for each in report.checks)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_each_fault_is_named_with_its_fix(fault: Fault) -> None:
+    every = good()
+    fault.change(every)
+    (checked,) = [each for each in bad(examined(every)) if each.check == fault.check]
+    (finding,) = [each for each in checked.findings if each.severity != "ok"]
+    assert finding.severity == fault.severity
+    assert fault.title in finding.title
+    assert fault.fix in finding.fix.replace("Helm values", "values")
+    assert finding.meaning
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_no_reason_to_complain_about_something_else(fault: Fault) -> None:
+    every = good()
+    fault.change(every)
+    assert [each.check for each in bad(examined(every))] == [fault.check]
+
+
+def test_kinds_that_may_not_be_read_are_named_and_not_judged() -> None:
+    every = [each for each in good() if each["kind"] not in ("Pod", "Secret", "Lease")]
+    report = examined(every, Pod="pods is forbidden", Secret="secrets is forbidden", Lease="leases is forbidden")
+    (access,) = bad(report)
+    assert [finding.severity for finding in access.findings] == ["warning"] * 3
+    assert report.verdict == "warning"
+
+
+def test_an_empty_cluster_is_no_crash() -> None:
+    report = examined([])
+    assert report.verdict == "error"
+    assert "the check itself failed" not in {finding.title for each in report.checks for finding in each.findings}
