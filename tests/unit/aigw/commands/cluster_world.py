@@ -295,9 +295,7 @@ FAULTS = (
         "logs",
     ),
     # ---- webhook
-    Fault(
-        "no webhook", drop("MutatingWebhookConfiguration"), "webhook", "error", "does not exist", "chart", alone=False
-    ),
+    Fault("no webhook", drop("MutatingWebhookConfiguration"), "webhook", "error", "does not exist", "chart"),
     Fault(
         "no bundle",
         lambda every: find(every, "MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"].pop("caBundle"),
