@@ -15,13 +15,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 from extension_server import logs, options
 from extension_server.admin import AdminServer
-from extension_server.compile.result import ObjectRef
+from extension_server.compile.result import Compiled, ObjectRef
 from extension_server.compile.route import Settings
 from extension_server.controller import token_key
 from extension_server.controller.client import Api, ApiError, KubernetesApi, NoCluster, backed_off
@@ -31,6 +32,7 @@ from extension_server.controller.ports import ConfigSink, ReportedFilters
 from extension_server.controller.reconcile import Controller
 from extension_server.controller.store import Store
 from extension_server.controller.token_key import BadTokenKey
+from extension_server.controller.workloads import Workloads
 from extension_server.controller.world import World
 from extension_server.hooks.observation import Observation
 from extension_server.hooks.server import HookServer
@@ -38,17 +40,28 @@ from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
 from extension_server.metrics import Gauge, Metrics
 from extension_server.options import BadFlags, Options
+from extension_server.proxies import Proxies
+from extension_server.webhook.admission import Admission
+from extension_server.webhook.certificates import Names, service_names
+from extension_server.webhook.keeper import Keeper
+from extension_server.webhook.server import WebhookServer
+
+T = TypeVar("T")
+
+WEBHOOK: Final = "envoy-ai-gateway-gateway-pod-mutator"
+"""Name of the MutatingWebhookConfiguration, before the controller's namespace."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What runs, for whoever wires more to it, and for tests."""
+    """What runs, for tests."""
 
     controller: Controller
     reports: ReportedFilters
     hooks_port: int
+    webhook_port: int
     metrics_port: int
 
 
@@ -88,6 +101,7 @@ class _Readiness:
     def __init__(self, limit: float) -> None:
         self._until = asyncio.get_running_loop().time() + limit
         self.controller: Controller | None = None
+        self.certified = asyncio.Event()
 
     def why_not(self) -> str:
         if asyncio.get_running_loop().time() >= self._until:
@@ -97,6 +111,8 @@ class _Readiness:
         if not self.controller.ready.is_set():
             kinds = ", ".join(self.controller.waiting)
             return f"waiting for {kinds}" if kinds else "compiling"
+        if not self.certified.is_set():
+            return "there is no certificate for the webhook yet"
         return ""
 
 
@@ -123,23 +139,43 @@ async def run(
         _log.info("extension hooks on port %d, metrics and probes on port %d", port, metrics_port)
         reports = ReportedFilters()
         measured = MeasuredApi(api, metrics.requested)
+        world, store = World(await _settings(options, measured)), Store(options.gateway_controller_name)
+        proxies = Proxies(options, world, store, lambda: controller.ready.is_set())
+        proxies.cluster_is(*await _once(measured.server_version))
+        keeper = _keeper(options, measured, lambda: controller.leading)
+        readiness.certified = keeper.ready
+        workloads = Workloads(
+            measured,
+            proxies.wanted,
+            lambda: keeper.authorities() if keeper.ready.is_set() else None,
+            _now,
+            namespaces=_proxy_namespaces(options),
+        )
         controller = Controller(
             measured,
-            World(await _settings(options, measured)),
-            Store(options.gateway_controller_name),
-            (results, *sinks),
+            world,
+            store,
+            (results, _Wake(workloads), *sinks),
             reports,
             _now,
             namespaces=options.watch_namespaces,
             elector=Elector(measured, options.namespace, options.identity, _now) if options.leader_election else None,
             measure=metrics.reconciled,
+            duties=(workloads.run,),
         )
         readiness.controller = controller
         observer.start(controller)
-        metrics.watch(_gauges(controller, reports))
+        metrics.watch(_gauges(controller, reports, keeper))
+        keeper.subscribe(lambda _: workloads.wake())
+        webhook = WebhookServer(
+            Admission(settings=proxies.settings, gateway=proxies.known, ca=keeper.authorities), keeper.context
+        )
+        webhook_port = await webhook.start(options.hooks.host, options.webhook_port)
+        stack.push_async_callback(webhook.stop)
         if started is not None:
-            started(Process(controller, reports, port, metrics_port))
+            started(Process(controller, reports, port, webhook_port, metrics_port))
         async with asyncio.TaskGroup() as group:
+            group.create_task(keeper.run())
             group.create_task(controller.run())
             group.create_task(_when_warm(controller, results, hooks))
 
@@ -153,7 +189,45 @@ async def _when_warm(controller: Controller, results: CompiledResults, hooks: Ho
     gc.freeze()
 
 
-def _gauges(controller: Controller, reports: ReportedFilters) -> Sequence[Gauge]:
+class _Wake:
+    """What proxies must be started with may have changed with the routes of a Gateway."""
+
+    def __init__(self, workloads: Workloads) -> None:
+        self._workloads = workloads
+
+    def put(self, compiled: Compiled) -> None:
+        self._workloads.wake()
+
+    def remove(self, gateway: ObjectRef) -> None:
+        self._workloads.wake()
+
+
+def _keeper(options: Options, api: Api, leads: Callable[[], bool]) -> Keeper:
+    certificates = options.certificates
+    return Keeper(
+        api,
+        options.namespace,
+        certificates.secret_name,
+        f"{WEBHOOK}.{options.namespace}",
+        service_names(options.service_name, options.namespace),
+        _now,
+        names=Names(
+            authority=certificates.ca_name, certificate=certificates.certificate_name, key=certificates.key_name
+        ),
+        leads=leads,
+    )
+
+
+def _proxy_namespaces(options: Options) -> tuple[str, ...]:
+    """Where proxies may be: with Envoy Gateway, or with their Gateway."""
+    watched = options.watch_namespaces
+    return tuple(dict.fromkeys((options.envoy_gateway_namespace, *watched))) if watched else ()
+
+
+def _gauges(controller: Controller, reports: ReportedFilters, keeper: Keeper) -> Sequence[Gauge]:
+    def expiry() -> float | None:
+        return keeper.bundle().expires().timestamp() if keeper.ready.is_set() else None
+
     return (
         Gauge("aigw_ready", "1 when everything that was there at the start is compiled", controller.ready.is_set),
         Gauge("aigw_leader", "1 when this replica writes", lambda: controller.leading),
@@ -166,23 +240,24 @@ def _gauges(controller: Controller, reports: ReportedFilters) -> Sequence[Gauge]
             },
             label="gateway",
         ),
+        Gauge("aigw_certificate_expiry_timestamp_seconds", "When the certificate of webhook and push ends", expiry),
     )
 
 
 async def _settings(options: Options, api: Api) -> Settings:
     return Settings(
-        token_key=await _token_key(options, api),
+        token_key=await _once(lambda: token_key.get_or_create(api, options.namespace)),
         root_prefix=options.root_prefix,
         endpoint_prefixes=options.endpoint_prefixes,
     )
 
 
-async def _token_key(options: Options, api: Api) -> bytes:
-    """Waits for an API server that is away. Raises ApiError when it says no, BadTokenKey."""
+async def _once(ask: Callable[[], Awaitable[T]]) -> T:
+    """Waits for an API server that is away. Raises ApiError when it says no, and what `ask` raises besides."""
     attempt = 0
     while True:
         try:
-            return await token_key.get_or_create(api, options.namespace)
+            return await ask()
         except ApiError as exc:
             if exc.status and not exc.status >= 500:
                 raise

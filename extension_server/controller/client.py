@@ -119,6 +119,9 @@ class Api(Protocol):
     async def versions(self, group: str) -> dict[str, frozenset[str]]:
         """Served versions of a group, the preferred first → plural names of its kinds. Empty when not served."""
 
+    async def server_version(self) -> tuple[str, str]:
+        """Major and minor, as the API server writes them."""
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document: ...
 
     async def list(
@@ -194,6 +197,10 @@ class KubernetesApi:
             listing = await self._json("GET", f"/apis/{group}/{name}")
             served[name] = frozenset(each["name"] for each in listing.get("resources", ()))
         return served
+
+    async def server_version(self) -> tuple[str, str]:
+        found = await self._json("GET", "/version")
+        return str(found.get("major", "")), str(found.get("minor", ""))
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._json("GET", resource.path(namespace, name))

@@ -29,6 +29,9 @@ class MeasuredApi:
     async def versions(self, group: str) -> dict[str, frozenset[str]]:
         return await self._counted("discover", "", self._api.versions(group))
 
+    async def server_version(self) -> tuple[str, str]:
+        return await self._counted("version", "", self._api.server_version())
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._counted("get", resource.kind, self._api.get(resource, namespace, name))
 

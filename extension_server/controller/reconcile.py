@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from extension_server.api.gateway import Gateway
 from extension_server.compile import attachment
@@ -41,6 +41,7 @@ _PARTS_AT_ONCE: Final = 20
 _READS_AT_ONCE: Final = 16
 
 _OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
+Duty = Callable[[], Coroutine[Any, Any, None]]
 _log = logging.getLogger(__name__)
 
 
@@ -59,12 +60,15 @@ class Controller:
         wait: Callable[[int], Awaitable[None]] | None = None,
         settle: float = SETTLE,
         measure: Callable[[float, int], None] | None = None,
+        duties: Sequence[Duty] = (),
     ) -> None:
         """`namespaces`: those to watch, none for all. Without `elector` this process writes from the start.
-        `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled."""
+        `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled.
+        `duties` run while this process leads, until cancelled."""
         self._api = api
         self._now = now
         self._measure = measure or _unmeasured
+        self._duties = duties
         self._world = world
         self._store = store
         self._sinks = sinks
@@ -288,15 +292,18 @@ class Controller:
                 self.lead.set()
                 self._writer.add([ref for kind in _OURS for ref in self._store.refs(kind)])
                 self._writer.add(self._store.owners())
-                writer = asyncio.create_task(self._writer.run(), name="writer")
+                duties: tuple[Duty, ...] = (self._writer.run, *self._duties)
+                work = [asyncio.create_task(each()) for each in duties]
                 try:
                     await lost.wait()
                 finally:
                     self._leading = False
                     self.lead.clear()
-                    writer.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await writer
+                    for task in work:
+                        task.cancel()
+                    for ended in await asyncio.gather(*work, return_exceptions=True):
+                        if isinstance(ended, Exception):
+                            raise ended
 
     async def _annotate(self) -> None:
         """Whichever replica Envoy Gateway calls tells the others what it saw, on the Gateway. Not the leader's job: it

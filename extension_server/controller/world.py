@@ -83,6 +83,10 @@ class World:
         state = self._gateways.get(gateway)
         return state.compiled if state else None
 
+    def gateways(self) -> tuple[ObjectRef, ...]:
+        """Every Gateway of Envoy Gateway's that there is."""
+        return tuple(self._gateways)
+
     def routes_of(self, gateway: ObjectRef) -> tuple[ObjectRef, ...]:
         return tuple(self._routes.get(gateway, ()))
 
@@ -210,9 +214,7 @@ class World:
         match held.object:
             case AIGatewayRoute() as route:
                 named = gateways_of(route)
-                part = compile_route(
-                    recorder, route, self.settings, self._credentials.asking(view, recorder.reads)
-                )
+                part = compile_route(recorder, route, self.settings, self._credentials.asking(view, recorder.reads))
                 findings = part.findings if part else ()
                 return Part(
                     generation=held.generation,

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 
+from extension_server.compile.result import ObjectRef
+from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
 from tests.support.apiserver import ApiServer
-from tests.support.controller import LIMIT, eventually
+from tests.support.controller import LIMIT, eventually, running
 from tests.support.controller_world import (
     accepted,
     by_kind,
@@ -27,9 +30,21 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/envoy-ai-gateway-cont
 class Process:
     """One controller process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, metrics_port: int) -> None:
         self.process = process
         self.port = port
+        self._admin = f"http://127.0.0.1:{metrics_port}"
+
+    def get(self, path: str) -> httpx.Response | None:
+        """Of the metrics port; None while it is not listened on."""
+        try:
+            return httpx.get(f"{self._admin}{path}")
+        except httpx.TransportError:
+            return None
+
+    def readiness(self) -> tuple[int, str]:
+        answer = self.get("/readyz")
+        return (answer.status_code, answer.text.strip()) if answer is not None else (0, "")
 
     async def healthy(self) -> bytes:
         """Waits until the hooks answer."""
@@ -44,14 +59,15 @@ class Process:
         return await asyncio.wait_for(self.process.wait(), LIMIT)
 
 
-async def start(kubeconfig: Path, namespace: str) -> Process:
-    port = free_port()
-    flags = ("--port", f"127.0.0.1:{port}", "--watchNamespaces", namespace, "--metricsPort", "0")
+async def start(kubeconfig: Path, namespace: str, *more: str) -> Process:
+    port, metrics_port = free_port(), free_port()
+    listens = ("--port", f"127.0.0.1:{port}", "--metricsPort", str(metrics_port), "--webhookPort", "0")
+    flags = (*listens, "--configPort", "0", "--watchNamespaces", namespace, *more)
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": namespace}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "extension_server.main", *flags, env=environment, stderr=asyncio.subprocess.DEVNULL
     )
-    return Process(process, port)
+    return Process(process, port, metrics_port)
 
 
 @pytest.fixture
@@ -70,6 +86,11 @@ async def test_the_process_serves_hooks_and_reconciles(
     for each in documents(namespace):
         cluster.apply(each)
     await accepted(cluster, namespace, "True")
+    await eventually(lambda: controller.readiness() == (200, "ok"), "ready")
+    metrics = controller.get("/metrics")
+    assert metrics is not None
+    for name in ("aigw_ready 1.0", "aigw_leader 1.0", "aigw_certificate_expiry_timestamp_seconds "):
+        assert name in metrics.text
     token = http_route(cluster, namespace)["spec"]["rules"][0]["matches"][0]["headers"][0]["value"]
     assert await controller.end() == 0
     lease = cluster.http.get(LEASE.format(namespace)).json()
@@ -105,8 +126,29 @@ users: [{{name: u, user: {{}}}}]
     try:
         assert await process.healthy() == b"\x08\x01"
         assert process.process.returncode is None
+        await eventually(lambda: process.readiness() == (503, "the API server has not been reached yet"))
     finally:
         assert await process.end() == 0
+
+
+async def test_a_translation_before_anything_is_known_is_made_up_for(cluster: ApiServer, namespace: str) -> None:
+    """It is turned away, and Envoy Gateway is made to translate the Gateway again."""
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        gateway = ObjectRef("Gateway", namespace, "edge")
+        controller.controller.unanswered(gateway)
+        await controller.idle()
+        assert controller.writes == []
+        for each in documents(namespace):
+            cluster.apply(each)
+        path = cluster.path(by_kind(namespace)["Gateway"])
+        annotations = await eventually(
+            lambda: cluster.http.get(f"{path}/edge").json()["metadata"].get("annotations"), "asked to translate again"
+        )
+        assert list(annotations) == [TRANSLATE_ANNOTATION]
+        before = len(controller.writes)
+        controller.controller.observed(gateway, (), ())
+        await controller.idle()
+        assert len(controller.writes) == before
 
 
 async def test_without_a_cluster_the_process_ends_with_1(tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ class CountingApi:
     async def versions(self, group: str) -> dict[str, frozenset[str]]:
         return await self._api.versions(group)
 
+    async def server_version(self) -> tuple[str, str]:
+        return await self._api.server_version()
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         return await self._api.get(resource, namespace, name)
 

@@ -71,6 +71,9 @@ class FakeApi:
         self._check("versions")
         return self.served.get(group, {})
 
+    async def server_version(self) -> tuple[str, str]:
+        return "1", "35"
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Document:
         self._check("get")
         try:
