@@ -145,10 +145,9 @@ async def test_a_translation_before_anything_is_known_is_made_up_for(cluster: Ap
             lambda: cluster.http.get(f"{path}/edge").json()["metadata"].get("annotations"), "asked to translate again"
         )
         assert list(annotations) == [TRANSLATE_ANNOTATION]
-        before = len(controller.writes)
         controller.controller.observed(gateway, (), ())
         await controller.idle()
-        assert len(controller.writes) == before
+        assert sum("patch Gateway" in each for each in controller.writes) == 1
 
 
 async def test_without_a_cluster_the_process_ends_with_1(tmp_path: Path) -> None:
