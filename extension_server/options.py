@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn, cast
 
+from pydantic import TypeAdapter, ValidationError
+
+from extension_server.api.container import EnvVar
 from filters.contract.config import FilterConfig
 
 PROGRAM: Final = "aigw-controller"
@@ -55,7 +58,7 @@ class ExtProc:
     image: str
     image_pull_policy: str
     image_pull_secrets: tuple[str, ...]
-    extra_env_vars: Pairs
+    extra_env_vars: tuple[EnvVar, ...]
     log_level: str
     """debug, info, warn or error"""
     log_format: LogFormat
@@ -194,7 +197,11 @@ _FLAGS: Final = (
     _Flag("extProcImage", "aigw/ai-gateway-extproc:latest", "image of the sidecar"),
     _Flag("extProcImagePullPolicy", "IfNotPresent", "Always, Never or IfNotPresent"),
     _Flag("extProcImagePullSecrets", "", "names, with semicolons"),
-    _Flag("extProcExtraEnvVars", "", "environment of the sidecar: NAME=value;NAME=value"),
+    _Flag(
+        "extProcExtraEnvVars",
+        "",
+        'environment of the sidecar: NAME=value;NAME=value, or as in containers: [{"name": …}]',
+    ),
     _Flag("extProcLogLevel", "info", "debug, info, warn or error"),
     _Flag("extProcLogFormat", "text", "text or json"),
     _Flag("extProcEnableRedaction", False, "taken for compatibility", "the filter never logs what users send"),
@@ -377,9 +384,16 @@ def _endpoint_prefixes(text: str) -> Pairs:
     return tuple(found.items())
 
 
-def _env_vars(text: str) -> Pairs:
-    found = []
+def _env_vars(text: str) -> tuple[EnvVar, ...]:
+    """Either form; only JSON has values from elsewhere (`valueFrom`), and values with semicolons."""
     fail = _failing("invalid extProc extra env vars: ")
+    if text.lstrip().startswith("["):
+        try:
+            return TypeAdapter(tuple[EnvVar, ...]).validate_json(text)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            fail(f"{'.'.join(str(each) for each in first['loc'])}: {first['msg']}".removeprefix(": "))
+    found = []
     for position, pair in _pairs(text, ";", strip=False):
         if not pair.strip():
             continue
@@ -388,7 +402,7 @@ def _env_vars(text: str) -> Pairs:
             fail(f'invalid env var pair at position {position}: "{pair.strip()}" (expected format: KEY=value)')
         if not name.strip():
             fail(f'empty env var name at position {position}: "{pair}"')
-        found.append((name.strip(), value))
+        found.append(EnvVar(name=name.strip(), value=value))
     return tuple(found)
 
 

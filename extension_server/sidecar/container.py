@@ -56,7 +56,7 @@ class Settings:
     image: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[EnvVar, ...] = ()
     log_level: str = "info"
     log_format: str = "text"
     config_address: str
@@ -161,12 +161,9 @@ def _image(default: str, image: str | None, repository: str | None) -> str:
     return default
 
 
-def _environment(shared: tuple[tuple[str, str], ...], own: tuple[EnvVar, ...]) -> list[Document]:
+def _environment(shared: tuple[EnvVar, ...], own: tuple[EnvVar, ...]) -> list[Document]:
     """A variable of the GatewayConfig takes the place of the controller's of that name."""
-    found: dict[str, Document] = {name: {"name": name, "value": value} for name, value in shared}
-    for variable in own:
-        found[variable.name] = _plain(variable)
-    return list(found.values())
+    return list({variable.name: _plain(variable) for variable in (*shared, *own)}.values())
 
 
 def _plain(model: Any) -> Document:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from extension_server.api.container import EnvVar
 from extension_server.options import Address, BadFlags, Certificates, ExtProc, Options, read
 
 HERE = {"POD_NAMESPACE": "aigw-system", "POD_NAME": "pod-1"}
@@ -70,7 +71,7 @@ def test_the_flags_that_the_chart_writes() -> None:
         ],
         HERE,
     )
-    assert found.ext_proc.extra_env_vars == (("A", "1 "), ("B", "x=y"))
+    assert found.ext_proc.extra_env_vars == (EnvVar(name="A", value="1 "), EnvVar(name="B", value="x=y"))
     assert found.ext_proc.image_pull_secrets == ("one", "two")
     assert found.ext_proc.log_level == "warn"
     assert dict(found.endpoint_prefixes) == {"openai": "/", "cohere": "/co", "anthropic": "/anthropic"}
@@ -81,6 +82,15 @@ def test_the_flags_that_the_chart_writes() -> None:
             "kind MCPRoute is not served by this release"
         ),
     )
+
+
+def test_variables_of_the_sidecar_may_be_written_as_in_containers() -> None:
+    text = '[{"name": "A", "value": "1;2"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]'
+    first, second = read([f"--extProcExtraEnvVars={text}"], HERE).ext_proc.extra_env_vars
+    assert (first.name, first.value) == ("A", "1;2")
+    assert second.value_from is not None
+    assert second.value_from.secret_key_ref is not None
+    assert (second.value_from.secret_key_ref.name, second.value_from.secret_key_ref.key) == ("s", "k")
 
 
 def test_an_empty_value_switches_the_attributes_of_access_logs_off() -> None:
@@ -154,6 +164,10 @@ def test_levels_between_two_are_the_quieter_one(text: str, level: str) -> None:
         (
             "extProcExtraEnvVars= =1",
             'invalid extProc extra env vars: empty env var name at position 1: " =1"',
+        ),
+        (
+            'extProcExtraEnvVars=[{"name": "A", "from": 1}]',
+            "invalid extProc extra env vars: 0.from: Extra inputs are not permitted",
         ),
         ("mcpSessionEncryptionIterations=0", "mcp session encryption iterations must be positive: 0"),
         ("quotaRateLimitServiceAddr=:80", 'invalid quotaRateLimitServiceAddr ":80": the host is empty'),

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from extension_server.api.container import EnvVar
 from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings, native_sidecars
 from tests.unit.extension_server.sidecar.proxies import SETTINGS, config
@@ -27,7 +28,9 @@ def test_the_image_is_the_gateways_own_before_the_controllers(default: str, own:
 
 
 def test_a_variable_of_the_gateway_takes_the_place_of_the_controllers() -> None:
-    shared = Settings(image="i", config_address="c:1", environment=(("A", "1"), ("B", "2")))
+    shared = Settings(
+        image="i", config_address="c:1", environment=(EnvVar(name="A", value="1"), EnvVar(name="B", value="2"))
+    )
     own = config(env=[{"name": "A", "value": "own"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}])
     assert container.container(shared, own)["env"] == [
         {"name": "A", "value": "own"},
