@@ -25,6 +25,10 @@ MAX_WEIGHT: Final = 1_000_000
 """Gateway API's limit for the weight of a backendRef; ours allows any int32"""
 _PREFIXED: Final = ("OpenAI", "Anthropic")
 DEFAULT_PREFIX: Final = "v1"
+_NO_POOLS: Final = (
+    "InferencePools are not served by this release, so this rule answers 503; use an AIServiceBackend with a Backend "
+    "for the pool's Service instead"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ class BackendResolver:
             return Unusable(_error(route, f"{field}.{member}", reason, message))
 
         if ref.group is not None:
-            raise problem("kind", "NotSupported", "InferencePool backends are not supported yet")
+            raise problem("kind", "NotSupported", _NO_POOLS)
         if ref.weight > MAX_WEIGHT:
             raise problem("weight", "InvalidWeight", f"must not be more than {MAX_WEIGHT} (limit of HTTPRoute)")
         service, spec = self._service(route, ref, field)

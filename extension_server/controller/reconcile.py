@@ -19,13 +19,15 @@ from extension_server.api.gateway import Gateway
 from extension_server.compile import attachment
 from extension_server.compile.reads import Key
 from extension_server.compile.result import Compiled, Finding, ObjectRef
+from extension_server.controller import status
 from extension_server.controller.client import Api, ApiError, Resource, backed_off
+from extension_server.controller.events import Events
 from extension_server.controller.kinds import BY_KIND, WATCHED
 from extension_server.controller.leader import Elector
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
 from extension_server.controller.queue import WorkQueue
-from extension_server.controller.store import Change, Store
+from extension_server.controller.store import Change, Held, Store
 from extension_server.controller.token_key import SECRETS
 from extension_server.controller.watch import Watcher
 from extension_server.controller.world import World
@@ -84,6 +86,8 @@ class Controller:
         ]
         self._observations = Observations()
         self._writer = Writer(api, store, world, reports, self._observations, self._resource_of, self._changed, now)
+        self._events = Events(api, now)
+        self._told: dict[ObjectRef, frozenset[Finding]] = {}
         self._annotations: WorkQueue[ObjectRef] = WorkQueue()
         self._unanswered: set[ObjectRef] = set()
         """Gateways whose last translation knew nothing of their AI routes"""
@@ -241,6 +245,7 @@ class Controller:
         """Returns the objects whose status says something about the Gateway."""
         if compiled is None:
             self._levels.pop(gateway, None)
+            self._told.pop(gateway, None)
             self._observations.forget(gateway)
             if self._published.pop(gateway, None) is not None:
                 for sink in self._sinks:
@@ -259,8 +264,10 @@ class Controller:
     # ---- what runs
 
     def _reported(self, gateway: ObjectRef | None) -> None:
-        for each in [gateway] if gateway is not None else list(self._published):
+        concerned = [gateway] if gateway is not None else list(self._published)
+        for each in concerned:
             self._changed(Change(checks=self._behind(each)))
+        self._annotations.add(concerned)
 
     def _behind(self, gateway: ObjectRef) -> set[ObjectRef]:
         """Routes whose Programmed may have changed since the last call."""
@@ -324,6 +331,7 @@ class Controller:
         held, seen = self._store.held(gateway), self._observations.user_filters(gateway)
         if held is None or not isinstance(held.object, Gateway):
             return
+        await self._tell(held)
         notes: dict[str, str | None] = {}
         if seen is not None and seen != attachment.user_filters(held.object):
             notes[attachment.USER_FILTERS_ANNOTATION] = ",".join(sorted(seen)) or None
@@ -342,6 +350,23 @@ class Controller:
             self._again.discard(gateway)
             _log.info("%s is translated again, with its AI routes", gateway)
         self._changed(self._store.put(BY_KIND[gateway.kind], answer))
+
+    async def _tell(self, held: Held) -> None:
+        """Events on a Gateway, which has no status of ours: what is wrong with it now and was not before."""
+        found = frozenset(self._about(held.ref))
+        told, self._told[held.ref] = self._told.get(held.ref, frozenset()), found
+        for each in sorted(found - told, key=str):
+            message = f"{each.field}: {each.message}" if each.field else each.message
+            resource = self._resource_of(held.ref.kind)
+            await self._events.say(held.ref, held.uid, resource, "Warning", each.reason, message)
+
+    def _about(self, gateway: ObjectRef) -> Iterable[Finding]:
+        routes = self._world.routes_of(gateway)
+        if routes:
+            yield from self._observations.of(gateway, (gateway,))
+        if routes and self._leading and self._reports.running(gateway) == ():
+            message = status.no_filter(gateway, f"{len(routes)} AI routes answer 503")
+            yield Finding(severity="warning", object=gateway, field="", reason="NoFilter", message=message)
 
     def _resource_of(self, kind: str) -> Resource:
         """Raises LookupError for a kind that is not installed."""

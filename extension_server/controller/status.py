@@ -167,8 +167,7 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "Programmed",
                 "False",
                 "NoFilter",
-                f"no filter of {gateway} is connected, requests are answered with 503: check that its Envoy pods have "
-                "the container ai-gateway-extproc and that it is ready; its log says why it does not connect",
+                no_filter(gateway, "requests are answered with 503"),
             )
         counts.append(f"all {len(running)} filters" if len(running) > 1 else "the filter")
         counts[-1] += f" of {gateway}"
@@ -183,6 +182,13 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
     closed = sum(not rule.ready for rule in part.route.rules)
     but = f"; {closed} of {len(part.route.rules)} rules are not served, see Accepted" if closed else ""
     return waiting or Condition("Programmed", "True", "Programmed", f"runs in {', '.join(counts)}{but}")
+
+
+def no_filter(gateway: ObjectRef, effect: str) -> str:
+    return (
+        f"no filter of {gateway} is connected, {effect}: check that its Envoy pods have the container "
+        "ai-gateway-extproc and that it is ready; its log says why it does not connect"
+    )
 
 
 def _previous(held: Held) -> Condition | None:
