@@ -37,10 +37,11 @@ def show(machine: Machine) -> int:
 
 
 def document(machine: Machine) -> bytes:
-    """JSON: `up`, `kubeconfig`, `forwards`."""
+    """JSON, as `conformance.cluster.lab` reads it."""
     up = machine.pid is not None and machine.state.ready.exists() and not machine.ended()
     forwards = cluster.forwards(machine.state) if up else {}
-    return jsonlib.encode({"up": up, "kubeconfig": str(machine.state.host_kubeconfig), "forwards": forwards})
+    files = {"kubeconfig": str(machine.state.host_kubeconfig), "kubectl": str(machine.state.programs / "kubectl")}
+    return jsonlib.encode({"up": up, "forwards": forwards, **files})
 
 
 def _memory(pid: int) -> int:

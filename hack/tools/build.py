@@ -78,6 +78,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
     "helm": Tool("helm", "helm.sh/helm/v3/cmd/helm", 151, "-X helm.sh/helm/v3/internal/version.version=v3.22.0"),
     "coredns": Tool("coredns", ".", 120),
     "pause": Tool("pause", ".", 5),
+    "kind": Tool("kind", "sigs.k8s.io/kind", 10),
     "gateway-api-conformance": Tool("gateway-api", "sigs.k8s.io/gateway-api/conformance", 144, test=True),
     "gateway-api-echo": Tool("gateway-api", "sigs.k8s.io/gateway-api/conformance/echo-basic", 6),
     "envoy-gateway-1.8": Tool("envoy-gateway-1.8", _ENVOY_GATEWAY, 255, f"-X {_ENVOY_GATEWAY_VERSION}=v1.8.1"),
