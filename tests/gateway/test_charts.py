@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from extension_server.options import Options, read
+from extension_server.sidecar.container import HASH_ANNOTATION
 from tests.support import go_modules, helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.helm import HelmFailed, documents, named
@@ -439,6 +440,46 @@ def test_an_upgrade_changes_no_name_and_no_selector() -> None:
     assert set(before) == set(after)
     assert before[DEPLOYMENT]["spec"]["selector"] == after[DEPLOYMENT]["spec"]["selector"]
     assert before[SERVICE] == after[SERVICE]
+
+
+# ---- the webhook, with nobody behind it
+
+
+LABELS = {
+    "app.kubernetes.io/managed-by": "envoy-gateway",
+    "gateway.envoyproxy.io/owning-gateway-name": "edge",
+    "gateway.envoyproxy.io/owning-gateway-namespace": "team-a",
+}
+MARK = {HASH_ANNOTATION: "some"}
+
+
+def pod(labels: dict[str, str], annotations: dict[str, str], container: str = "envoy") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "team-a", "labels": labels, "annotations": annotations},
+        "spec": {"containers": [{"name": container, "image": "i"}], "automountServiceAccountToken": False},
+    }
+
+
+def test_only_proxies_that_have_ai_routes_ever_wait_for_the_controller(place: ApiServer) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "team-a"}}
+    place.apply(account)
+    # There is no such Service, so whoever is asked cannot be reached.
+    configuration = render()[WEBHOOK]
+    place.apply(configuration)
+    # A webhook without side effects is asked on dry runs too.
+    limiter = {"app.kubernetes.io/managed-by": "envoy-gateway", "app.kubernetes.io/component": "ratelimit"}
+    try:
+        place.create(pod({"app": "web"}, {}), dry_run=True)
+        place.create(pod({"app": "web"}, MARK), dry_run=True)
+        place.create(pod(limiter, MARK), dry_run=True)
+        place.create(pod(LABELS, MARK, "other"), dry_run=True)
+        place.create(pod(LABELS, {}), dry_run=True)
+        with pytest.raises(Refused, match="failed calling webhook"):
+            place.create(pod(LABELS, MARK), dry_run=True)
+    finally:
+        place.delete(configuration)
 
 
 # ---- mistakes
