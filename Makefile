@@ -77,7 +77,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: test
 test: $(STAMP) ## every test that needs no cluster: units, real Envoy, standalone, the bench harness
-	@$(PYTEST) tests --ignore=tests/gateway
+	@$(PYTEST) tests --ignore=tests/gateway --ignore=tests/e2e
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## tests without any other process
@@ -123,6 +123,14 @@ lab-exec: $(STAMP) ## a command in the lab (COMMAND='kubectl get pods -A')
 .PHONY: lab-down
 lab-down: $(STAMP) ## end the lab, also after a crash
 	@$(BIN)/python -m hack.lab down
+
+.PHONY: lab-tools
+lab-tools: $(STAMP) ## build what the lab runs (Go; about 25 minutes the first time, cached)
+	@$(BIN)/python -m hack.tools.build $$($(BIN)/python -m hack.lab tools --envoy-gateway $(EG))
+
+.PHONY: test-e2e
+test-e2e: $(STAMP) ## tests with pods, on the lab or on kind (AIGW_CLUSTER=lab|kind, EG=1.8|1.9); exit code 3: NOT RUN
+	@EG=$(EG) TOOLS_SECONDS=$(TOOLS_SECONDS) $(BIN)/python -m pytest -q --timeout 900 tests/e2e
 
 .PHONY: test-bench
 test-bench: $(STAMP) ## does the bench harness work (no measurement)

@@ -5,6 +5,7 @@
     python -m hack.lab exec COMMAND...                     a command inside (kubectl and helm are on its PATH)
     python -m hack.lab load ARCHIVE...                     images (docker-archive) for its node
     python -m hack.lab down                                ends everything, also after a crash
+    python -m hack.lab tools [--envoy-gateway 1.9]         names of the programs that it needs (hack.tools.build)
 
 docs/lab.md tells more. Exit codes: 0 done, 1 a step failed or the lab is down, 2 wrong arguments.
 """
@@ -35,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load")
     load.add_argument("archives", nargs="+", type=Path)
     commands.add_parser("down")
+    tools = commands.add_parser("tools")
+    tools.add_argument("--envoy-gateway", choices=sorted(RELEASES), default="1.8")
     return parser
 
 
@@ -51,6 +54,8 @@ def _run(machine: Machine, arguments: argparse.Namespace) -> int:
             return cluster.execute(machine, arguments.arguments)
         case "load":
             node.load(machine, [archive.absolute() for archive in arguments.archives])
+        case "tools":
+            print(*cluster.tools(RELEASES[arguments.envoy_gateway]))
         case _:
             with machine.state.locked():
                 machine.down()
