@@ -91,6 +91,10 @@ class _Observer:
         self._controller.observed(observation.gateway, seen, observation.findings)
         if not observation.known:
             self._controller.unanswered(observation.gateway)
+        elif observation.behind:
+            self._controller.behind(observation.gateway)
+        if observation.again:
+            self._controller.translate_again(observation.gateway, observation.again)
 
 
 class _Readiness:

@@ -140,6 +140,15 @@ class Controller:
         if self.ready.is_set():
             self._ask_again([gateway])
 
+    def behind(self, gateway: ObjectRef) -> None:
+        """A translation of the Gateway held routes of a newer state than what is compiled here. It is to be translated
+        again when that is known, too."""
+        self._unanswered.add(gateway)
+
+    def translate_again(self, gateway: ObjectRef, after: float) -> None:
+        """Makes Envoy Gateway translate the Gateway again in `after` seconds."""
+        asyncio.get_running_loop().call_later(after, self._ask_again, (gateway,))
+
     def observed(self, gateway: ObjectRef, user_filters: Collection[str] | None, findings: Iterable[Finding]) -> None:
         """What a translation of Envoy Gateway's showed. `user_filters`: the RouteConfigurations of the Gateway whose
         listener has a filter of the user's after ours; None when that could not be seen."""

@@ -4,18 +4,19 @@ An object that cannot be patched stays as it came, and the AI routes that lead t
 mediated". The order is listeners, clusters, routes: what failed before decides what is closed after.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import CompiledRule
-from extension_server.hooks import memo, splicing
+from extension_server.hooks import memo, naming, splicing, transition
 from extension_server.hooks.elements import ListenerElement, name_of
 from extension_server.hooks.memo import Memo
 from extension_server.hooks.shells import Routed, RouteTable, shell
+from extension_server.hooks.transition import Decision, Entry, Place
 from extension_server.xds import (
     closing,
     edge,
@@ -85,33 +86,79 @@ class Mediated:
         """rules that want clusters of their own and have shared ones"""
         self.unmarked: list[CompiledRule] = []
         """rules that choose per attempt among backends of one EDS cluster: only the Endpoints hook tells them apart"""
+        self._named = mediation
+        self.decision = Decision(mediation.config_hash)
+        """which configuration is named"""
         self._lost: set[str] = set()
         self._failed: set[RuleName] = set()
+        self._tokens_of: dict[RuleName, str] = {}
+        self._tokens: frozenset[str] = frozenset()
+        self._clusters: dict[str, transition.Cluster] = {}
+        self._present: set[str] = set()
+        """names of all clusters that are answered"""
+        self._new_names: dict[str, str] = {}
+        """Envoy Gateway's name of a cluster → ours"""
 
     @property
     def served(self) -> bool:
         """False: compiled for other routes than these, nothing here leads to the filter."""
         return bool(self._stubs)
 
-    def patch(self, clusters: Sequence[bytes]) -> list[bytes]:
+    def patch(self, clusters: Sequence[bytes], now: float) -> list[bytes]:
         """Patches listeners and tables in place, and returns the clusters, ours included."""
         if not self.served:
             return list(clusters)
         for listener in self._listeners:
             self._patch_listener(listener)
+        self._look()
         patched = [self._cluster(raw) for raw in clusters]
         present = [pool.message(pool.CLUSTER, name=name) for raw in clusters if (name := name_of(raw)) in _OURS]
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
-        additions = {
-            name: splicing.fallback_addition(_copy(stub), self.mediation) for name, stub in self._stubs.items()
-        }
+        shown, tokens = self._memo.shown, self.mediation.tokens
+        self.decision = shown.decide(self.mediation.compiled.config_hash, tokens, self._tokens, self._clusters, now)
+        kept = self._fold(tokens if self.decision.config_hash != shown.config_hash else shown.tokens, now)
+        self._memo.turn()
+        return [*patched, *kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
+
+    def _look(self) -> None:
+        """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
+        for table in self._tables:
+            for _, routes in table.hosts():
+                for raw in routes:
+                    known = self._memo.routes.get(raw) or self._memo.routes.put(raw, _opened(raw))
+                    if known.token is None:
+                        continue
+                    found = self.mediation.of_route(known.label)
+                    if found is not None:
+                        self._tokens_of[found[0]] = known.token
+        self._tokens = frozenset(self._tokens_of.values())
+
+    def _fold(self, tokens: frozenset[str], now: float) -> list[bytes]:
+        """Patches the tables, for a named configuration with `tokens`. Returns clusters to keep."""
+        shown = self._memo.shown
+        if self.decision.config_hash != self.mediation.config_hash:
+            self._named = replace(self.mediation, named=self.decision.config_hash)
+        additions = {name: splicing.fallback_addition(_copy(stub), self._named) for name, stub in self._stubs.items()}
         exposed = {name for name, _ in self.exposed}
+        entries: dict[Place, Mapping[str, Entry]] = {}
+        kept: dict[Place, Mapping[str, Entry]] = {}
+
+        def keep(table: str, host: str, present: Collection[str]) -> Mapping[str, Entry]:
+            found = shown.kept_entries((table, host), tokens, present, now)
+            if found:
+                kept[table, host] = found
+            return found
+
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            table.fold(partial(self._route, table.name, addition, table.name in exposed))
-        self._memo.turn()
-        return [*patched, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
+            change = partial(self._route, table.name, addition, table.name in exposed)
+            folded = table.fold(change, partial(keep, table.name))
+            entries |= {(table.name, host): found for host, found in folded.items()}
+        needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
+        clusters = shown.kept_clusters(needed, self._present, now)
+        shown.after(self.decision, self.mediation.tokens, entries, kept, self._clusters, clusters, now)
+        return [each.raw for each in clusters.values()]
 
     def _patch_listener(self, listener: ListenerElement) -> None:
         behind = [table.name for table in _behind(listener, self._tables)]
@@ -130,18 +177,27 @@ class Mediated:
     def _cluster(self, raw: bytes) -> bytes:
         known = self._memo.clusters.get(raw) or self._memo.clusters.put(raw, memo.Cluster(name_of(raw)))
         name = names.cluster(known.label)
-        rule = self.mediation.rule(name.rule) if name is not None else None
-        if name is None or rule is None:
+        newest = self.mediation.rule(name.rule) if name is not None else None
+        if name is None or newest is None:
+            self._present.add(known.label)
             return raw
+        rule = _fitting(newest, known.rule, self._tokens_of.get(name.rule))
         if known.rule is not rule:
             try:
-                known.patched = splicing.rule_cluster(raw, name, rule, self.mediation)
+                patched = splicing.rule_cluster(raw, name, rule, self.mediation)
+                known.name = naming.name_of(raw, known.label)
+                known.patched = naming.renamed(patched, known.label, known.name)
                 known.by_eds = splicing.is_eds(raw)
                 known.rule = rule
             except Exception as error:
                 self._failed.add(name.rule)
+                self._present.add(known.label)
                 self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
                 return raw
+        if known.name != known.label:
+            self._new_names[known.label] = known.name
+        self._present.add(known.name)
+        self._clusters[known.name] = transition.Cluster(known.patched, names.plain(known.label))
         if known.by_eds and rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1:
             self.unmarked.append(rule)
         return known.patched
@@ -152,14 +208,19 @@ class Mediated:
         found = self.mediation.of_route(known.label)
         if found is None:
             return Routed(raw, known.token)
-        name, rule = found
+        name, newest = found
+        rule = newest
         try:
-            if rule is None:
-                return Routed(splicing.fallback_route(raw, addition, configuration, self.mediation), known.token)
-            if known.rule is not rule:
-                known.patched = splicing.rule_route(raw, configuration, rule, self.mediation)
+            if newest is None:
+                return Routed(splicing.fallback_route(raw, addition, configuration, self._named), known.token)
+            rule = _fitting(newest, known.rule, known.token)
+            clusters = tuple([self._new_names.get(each, each) for each in known.targets])
+            if known.rule is not rule or known.clusters != clusters:
+                patched = splicing.rule_route(raw, configuration, rule, self.mediation)
+                known.patched = patched if clusters == known.targets else naming.led(patched, self._new_names)
                 known.unsafe = splicing.is_unsafe(raw, name, rule)
-                known.entry = route_table.entry(known.token, [known.patched]) if known.token else b""
+                known.entry = _entry(known.token, known.patched, clusters)
+                known.clusters = clusters
                 known.rule = rule
             if known.unsafe:
                 self.shared.append(rule)
@@ -169,12 +230,23 @@ class Mediated:
         except Exception as error:
             self.failures.append(Failure(what=f"route {known.label}", error=_text(error), rule=rule))
             return Routed(_closed(raw), known.token)
-        return Routed(known.patched, known.token, known.entry)
+        return Routed(known.patched, known.token, known.entry, known.clusters)
+
+
+def _fitting(newest: CompiledRule, remembered: CompiledRule | None, token: str | None) -> CompiledRule:
+    """Of two states of a rule the one that a resource was generated for, as far as its token tells."""
+    if token is None or token == newest.token or remembered is None or remembered.token != token:
+        return newest
+    return remembered
+
+
+def _entry(token: str | None, patched: bytes, clusters: tuple[str, ...]) -> Entry | None:
+    return Entry(route_table.entry(token, [patched]), clusters) if token is not None else None
 
 
 def _opened(raw: bytes) -> memo.Route:
     try:
-        return memo.Route(_label(raw), route_table.token_of(raw))
+        return memo.Route(_label(raw), route_table.token_of(raw), targets=naming.targets(raw))
     except DecodeError:
         return memo.Route("", None)
 

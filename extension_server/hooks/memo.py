@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from extension_server.compile.result import CompiledRule, ObjectRef
+from extension_server.hooks.transition import Entry, Shown
 
 V = TypeVar("V")
 
@@ -22,7 +23,11 @@ class Route:
     rule: CompiledRule | None = None
     """that `patched` was made for; None: nothing was made yet"""
     patched: bytes = b""
-    entry: bytes = b""
+    targets: tuple[str, ...] = ()
+    """clusters that it leads to, by Envoy Gateway's names"""
+    clusters: tuple[str, ...] = ()
+    """that `patched` leads to"""
+    entry: Entry | None = None
     """of `patched` in the route table's tree"""
     unsafe: bool = False
     """see `xds.shared_clusters`"""
@@ -33,6 +38,8 @@ class Cluster:
     label: str
     rule: CompiledRule | None = None
     patched: bytes = b""
+    name: str = ""
+    """of `patched`"""
     by_eds: bool = False
 
 
@@ -64,6 +71,7 @@ class Memo:
 
     routes: Table[Route] = field(default_factory=Table)
     clusters: Table[Cluster] = field(default_factory=Table)
+    shown: Shown = field(default_factory=Shown)
 
     def turn(self) -> None:
         self.routes.turn()

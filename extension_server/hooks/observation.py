@@ -15,6 +15,10 @@ class Observation:
     """of the compiled result that was used; empty: there is none (yet) for these AI routes, and they answer 503"""
     known: bool = True
     """False: nothing was compiled for the Gateway"""
+    again: float = 0.0
+    """seconds after which Envoy Gateway is to translate the Gateway again; 0: not before something changes"""
+    behind: bool = False
+    """there are routes of a newer state than what is compiled here: to be translated again when that is known"""
     user_filters: frozenset[str] = frozenset()
     """RouteConfigurations with a filter of the user's after ours: `compile_gateway(user_filters=…)`"""
     findings: tuple[Finding, ...] = ()

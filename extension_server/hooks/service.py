@@ -7,7 +7,8 @@ not implemented would be a failed hook.
 """
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,8 +48,11 @@ class Cold:
 class HookService:
     """One per process. Remembers whether the Endpoints hook is in use, and what was logged last."""
 
-    def __init__(self, source: MediationSource, sink: Sink | None = None) -> None:
+    def __init__(
+        self, source: MediationSource, sink: Sink | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._source = source
+        self._clock = clock
         self._sink = sink or Ignored()
         self._endpoints_hooked = False
         self._memos = Memos()
@@ -93,7 +97,11 @@ class HookService:
     def _translate(self, request: Message) -> bytes | Refused | Cold:
         try:
             translated = translation.translate(
-                request, self._source, endpoints_hooked=self._endpoints_hooked, memos=self._memos
+                request,
+                self._source,
+                endpoints_hooked=self._endpoints_hooked,
+                memos=self._memos,
+                now=self._clock(),
             )
         except Exception as error:
             # A defect of ours. Without the edge strip nothing may be published, so the last good xDS has to stay.

@@ -6,11 +6,12 @@ decoding them.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from extension_server.hooks.transition import Entry
 from extension_server.xds import route_table, wire
 
 Message = Any
@@ -25,12 +26,21 @@ _ROUTES: Final = 3
 _MATCHER: Final = 21
 _TYPES: Final = {
     "RouteConfiguration": (("name", 1, "string"), ("virtual_hosts", _HOSTS, "VirtualHost*")),
-    "VirtualHost": (("routes", _ROUTES, "bytes*"), ("matcher", _MATCHER, "bytes")),
-    "Route": (("name", 14, "string"),),
-    "Cluster": (("name", 1, "string"), ("load_assignment", 33, "ClusterLoadAssignment")),
+    "VirtualHost": (("name", 1, "string"), ("routes", _ROUTES, "bytes*"), ("matcher", _MATCHER, "bytes")),
+    "Route": (("name", 14, "string"), ("route", 2, "RouteAction")),
+    "RouteAction": (("cluster", 1, "string"), ("weighted_clusters", 3, "WeightedCluster")),
+    "WeightedCluster": (("clusters", 1, "ClusterWeight*"),),
+    "ClusterWeight": (("name", 1, "string"),),
+    "Cluster": (
+        ("name", 1, "string"),
+        ("alt_stat_name", 28, "string"),
+        ("load_assignment", 33, "ClusterLoadAssignment"),
+    ),
     "ClusterLoadAssignment": (("endpoints", 2, "LocalityLbEndpoints*"),),
     "LocalityLbEndpoints": (("locality", 1, "Locality"), ("lb_endpoints", 2, "bytes*"), ("priority", 5, "uint32")),
     "Locality": (("region", 1, "string"),),
+    "LbEndpoint": (("endpoint", 1, "Endpoint"),),
+    "Endpoint": (("address", 1, "bytes"), ("hostname", 3, "string")),
 }
 """Type → (field, number, type; `*`: repeated). Names and numbers are Envoy's."""
 
@@ -46,16 +56,18 @@ class Routed(NamedTuple):
 
     raw: bytes
     token: str | None
-    entry: bytes = b""
-    """`route_table.entry` of the route alone, if somebody has it"""
+    entry: Entry | None = None
+    """of the route alone, if somebody has it"""
+    clusters: tuple[str, ...] = ()
+    """that it leads to"""
 
 
-def _entry(same: Sequence[Routed]) -> bytes:
+def _entry(token: str, same: Sequence[Routed]) -> Entry:
     """Of routes with the same token."""
-    one = same[0]
-    if len(same) == 1 and one.entry:
-        return one.entry
-    return route_table.entry(one.token or "", [each.raw for each in same])
+    if len(same) == 1 and same[0].entry is not None:
+        return same[0].entry
+    clusters = tuple(name for each in same for name in each.clusters)
+    return Entry(route_table.entry(token, [each.raw for each in same]), clusters)
 
 
 class RouteTable:
@@ -86,9 +98,18 @@ class RouteTable:
                 self._hosts[host] = changed
                 self._changed = True
 
-    def fold(self, change: Callable[[bytes], "Routed"]) -> None:
-        """`rewrite`, and has Envoy find routes by their token (`xds.route_table`)."""
-        for host, routes in enumerate(self._hosts):
+    def hosts(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Each virtual host's name and routes."""
+        for host, routes in zip(self._bare.virtual_hosts, self._hosts, strict=True):
+            yield str(host.name), routes
+
+    def fold(
+        self, change: Callable[[bytes], Routed], keep: Callable[[str, Collection[str]], Mapping[str, Entry]]
+    ) -> dict[str, dict[str, Entry]]:
+        """`rewrite`, and has Envoy find routes by their token (`xds.route_table`). `keep(host, tokens)`: routes to have
+        besides those with these tokens. Returns, for each virtual host, what it holds for each token, without these."""
+        found = {}
+        for host, (name, routes) in enumerate(self.hosts()):
             of_token: dict[str, list[Routed]] = {}
             others = []
             for raw in routes:
@@ -100,10 +121,14 @@ class RouteTable:
                 else:
                     of_token[routed.token] = [routed]
             self._hosts[host] = others
-            if of_token:
-                entries = [_entry(of_token[token]) for token in sorted(of_token)]
-                self._trees[host] = route_table.tree(entries, others)
+            entries = found[name] = {token: _entry(token, same) for token, same in of_token.items()}
+            if kept := keep(name, entries):
+                entries = {**kept, **entries}
+            if entries:
+                ordered = [entries[token].raw for token in sorted(entries)]
+                self._trees[host] = route_table.tree(ordered, others)
         self._changed = True
+        return found
 
     def without_routes(self) -> bytes:
         """The RouteConfiguration with its virtual hosts, but no route in them."""

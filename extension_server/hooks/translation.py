@@ -70,9 +70,15 @@ class _Part:
 
 
 def translate(
-    request: Message, source: MediationSource, *, endpoints_hooked: bool = True, memos: Memos | None = None
+    request: Message,
+    source: MediationSource,
+    *,
+    endpoints_hooked: bool = True,
+    memos: Memos | None = None,
+    now: float = 0.0,
 ) -> Translated:
-    """`endpoints_hooked`: Envoy Gateway calls PostEndpointsModify. Never raises for what a resource holds."""
+    """`endpoints_hooked`: Envoy Gateway calls PostEndpointsModify. `now`: seconds of any clock that goes on. Never
+    raises for what a resource holds."""
     memos = memos or Memos()
     tables = [_table(raw) for raw in request.routes]
     marked = [each for each in tables if each is not None]
@@ -94,7 +100,7 @@ def translate(
         if mediation is not None:
             named = _named(part, mediation)
             mediated = Mediated(part.tables, serving(listeners, part.tables), named, memos.of(part.gateway))
-            clusters = mediated.patch(clusters)
+            clusters = mediated.patch(clusters, now)
             observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:
             memos.forget(part.gateway)
@@ -191,7 +197,9 @@ def _observe(
     mediation = mediated.mediation
     return Observation(
         gateway=part.gateway,
-        config_hash=mediation.compiled.config_hash if mediated.served else "",
+        config_hash=mediated.decision.config_hash if mediated.served else "",
+        again=mediated.decision.again,
+        behind=mediated.decision.behind,
         user_filters=frozenset(mediation.listener_name(name) for name, _ in mediated.exposed),
         findings=sorted_findings(findings),
     )

@@ -15,7 +15,7 @@ def patch(resources: Resources, mediation: Mediation) -> None:
             pool.EXT_PROC_PER_ROUTE,
             overrides={
                 "grpc_initial_metadata": [
-                    {"key": CONFIG_HEADER, "value": mediation.compiled.config_hash},
+                    {"key": CONFIG_HEADER, "value": mediation.config_hash},
                     {"key": LISTENER_HEADER, "value": mediation.listener_name(configuration.name)},
                 ]
             },

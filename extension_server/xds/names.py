@@ -73,6 +73,11 @@ def route_name(rule: RuleName, match: int, host: str) -> str:
     return f"httproute/{rule.namespace}/{rule.name}/rule/{rule.rule}/match/{match}/{host.replace('.', '_')}"
 
 
+def plain(cluster_name: str) -> str:
+    """Envoy Gateway's name of a cluster that has one of ours."""
+    return cluster_name.partition("@")[0]
+
+
 def generation(name: str, content_hash: str) -> str:
     """Name for a cluster whose content changed while requests may still use the old content."""
-    return f"{name.partition('@')[0]}@{content_hash}"
+    return f"{plain(name)}@{content_hash}"

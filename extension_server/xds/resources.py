@@ -34,6 +34,8 @@ class Mediation:
     """(request header, key of the dynamic metadata that access logs read)"""
     listener_names: Mapping[str, str] = field(default_factory=dict)
     """RouteConfiguration → name of the listener in the filter's configuration, where they differ"""
+    named: str = ""
+    """hash of the configuration that requests are to be served with, when it is not the compiled one"""
 
     @cached_property
     def _rules(self) -> dict[names.RuleName, CompiledRule]:
@@ -45,6 +47,15 @@ class Mediation:
     @cached_property
     def _fallbacks(self) -> frozenset[names.RuleName]:
         return frozenset(names.RuleName(ref.namespace, ref.name, index) for ref, index in self.compiled.fallbacks)
+
+    @property
+    def config_hash(self) -> str:
+        return self.named or self.compiled.config_hash
+
+    @cached_property
+    def tokens(self) -> frozenset[str]:
+        """Every token that the filter may set."""
+        return frozenset(rule.token for rule in self.compiled.rules if rule.token)
 
     def rule(self, name: names.RuleName | None) -> CompiledRule | None:
         """The AI rule that a route or cluster was generated for; None when it is not ours."""

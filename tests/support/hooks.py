@@ -14,12 +14,13 @@ import yaml
 
 from extension_server.compile.gateway import compile_gateway
 from extension_server.compile.result import Compiled, ObjectRef
-from extension_server.hooks import messages
+from extension_server.hooks import messages, naming
 from extension_server.hooks.messages import Method
 from extension_server.hooks.observation import Observation
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
-from extension_server.xds import pool
+from extension_server.xds import names, pool
+from extension_server.xds.resources import Mediation, Resources, routes_of
 from tests.support.manifests import snapshot
 
 DATA = Path(__file__).parent.parent / "data" / "hooks"
@@ -120,6 +121,26 @@ def statuses(answer: Any) -> dict[str, int]:
         for host in configuration.virtual_hosts
         for route in host.routes
     }
+
+
+def named(resources: Resources, mediation: Mediation) -> None:
+    """Gives clusters of AI rules the names that the hooks give them, message by message."""
+    new_names = {}
+    for cluster in resources.clusters:
+        found = names.cluster(cluster.name)
+        if found is None or mediation.rule(found.rule) is None:
+            continue
+        plain, name = cluster.name, naming.name_of(pool.serialized(cluster), cluster.name)
+        if name != plain:
+            new_names[plain] = cluster.name = cluster.load_assignment.cluster_name = name
+            cluster.alt_stat_name = plain
+    for route in (route for table in resources.routes for route in routes_of(table)):
+        if mediation.rule(names.route(route.name)) is None or not route.HasField("route"):
+            continue
+        if route.route.cluster in new_names:
+            route.route.cluster = new_names[route.route.cluster]
+        for each in route.route.weighted_clusters.clusters:
+            each.name = new_names.get(each.name, each.name)
 
 
 def differences(scenario: Scenario) -> str:

@@ -12,7 +12,7 @@ from extension_server.hooks.source import CompiledResults
 from extension_server.xds import patches, pool
 from extension_server.xds.resources import Mediation, Resources
 from filters.contract.config import Plan
-from tests.support.hooks import GATEWAY, SCENARIOS, Scenario, answered, decoded
+from tests.support.hooks import GATEWAY, SCENARIOS, Scenario, answered, decoded, named
 from tests.support.xds import backends, mediation
 
 EVERY = [each for each in SCENARIOS if each.folder.name != "namescheme-v2"]
@@ -52,6 +52,7 @@ def _agree(scenario: Scenario, results: CompiledResults, known: Mediation) -> No
     served = any(known.is_fallback(route) for route in _routes(parsed))
     if served:
         patches.apply(parsed, known)
+        named(parsed, known)
     answer = answered(HookService(results), "PostTranslateModify", scenario.translation)
     for field in ("routes", "clusters"):
         assert decoded(field, answer) == getattr(parsed, field)

@@ -8,7 +8,7 @@ from extension_server.hooks import messages
 from extension_server.hooks.service import HookService
 from extension_server.xds import patches, pool, route_table
 from extension_server.xds.resources import Resources
-from tests.support.hooks import GATEWAY, SCENARIOS, Scenario, answered, decoded
+from tests.support.hooks import GATEWAY, SCENARIOS, Scenario, answered, decoded, named
 
 GENERATED = [each for each in SCENARIOS if each.folder.name == "one-fqdn"]
 
@@ -37,6 +37,7 @@ def test_patched_routes_are_folded(scenario: Scenario) -> None:
     assert known is not None
     parsed = Resources(**{field: decoded(field, request) for field in ("listeners", "routes", "clusters")})
     patches.apply(parsed, known)
+    named(parsed, known)
     listed = [pool.serialized(each) for each in parsed.routes]
     route_table.fold(parsed)
     assert [pool.serialized(each) for each in parsed.routes] != listed
