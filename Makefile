@@ -31,7 +31,7 @@ run: $(STAMP) ## start the gateway (no file: built-in demo upstream; FILE=..., P
 .PHONY: lock
 lock: ## resolve dependencies again and write requirements.lock
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	  --no-annotate --no-header --allow-unsafe --extra dev -o requirements.lock pyproject.toml
+	  --no-emit-find-links --no-annotate --no-header --allow-unsafe --extra dev -o requirements.lock pyproject.toml
 
 .PHONY: format
 format: $(STAMP) ## format the code and sort imports
@@ -57,7 +57,7 @@ check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: generate
-generate: generate-schemas generate-crds ## write generated files: schema names, CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
+generate: generate-schemas generate-crds generate-runtime-lock ## write generated files: schema names, CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
 	@$(BIN)/python hack/generate_descriptors.py
 
 .PHONY: generate-schemas
@@ -65,12 +65,16 @@ generate-schemas: $(STAMP) ## write filters/contract/schemas.py from the modules
 	@$(BIN)/python -m hack.generate_schemas
 
 .PHONY: generate-crds
-generate-crds: $(STAMP) ## write manifests/crds from the models in extension_server/api
+generate-crds: $(STAMP) ## write manifests/crds and the chart of definitions from the models in extension_server/api
 	@$(BIN)/python -m hack.generate_crds
+
+.PHONY: generate-runtime-lock
+generate-runtime-lock: $(STAMP) ## write manifests/images/requirements.lock from requirements.lock
+	@$(BIN)/python -m hack.generate_runtime_lock
 
 .PHONY: check-generated
 check-generated: $(STAMP) ## are generated files those of their inputs
-	@$(BIN)/python -m hack.generate_schemas --check && $(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && echo "generated: ok"
+	@$(BIN)/python -m hack.generate_schemas --check && $(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && $(BIN)/python -m hack.generate_runtime_lock --check && echo "generated: ok"
 
 # Files run on two workers side by side, each whole on one: every service has ports of its own.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -131,6 +135,11 @@ lab-tools: $(STAMP) ## build what the lab runs (Go; about 25 minutes the first t
 .PHONY: test-e2e
 test-e2e: $(STAMP) ## tests with pods, on the lab or on kind (AIGW_CLUSTER=lab|kind, EG=1.8|1.9); exit code 3: NOT RUN
 	@EG=$(EG) TOOLS_SECONDS=$(TOOLS_SECONDS) $(BIN)/python -m pytest -q --timeout 900 tests/e2e
+
+.PHONY: charts
+charts: $(STAMP) ## lint the Helm charts and pack them into out/charts
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) helm
+	@$(BIN)/python -m hack.charts
 
 .PHONY: test-bench
 test-bench: $(STAMP) ## does the bench harness work (no measurement)
