@@ -96,11 +96,11 @@ test-standalone: $(STAMP) ## `aigw run` end to end
 	@$(PYTEST) tests/standalone
 
 # Programs of the ring with a real API server; built once per machine, in a cache outside the tree (hack/tools/build.py).
-GATEWAY_TOOLS := etcd kube-apiserver
+GATEWAY_TOOLS := etcd kube-apiserver helm
 TOOLS_SECONDS ?= 3600
 
 .PHONY: tools
-tools: $(STAMP) ## build what test-gateway starts: etcd, kube-apiserver (Go; 5 to 12 minutes the first time)
+tools: $(STAMP) ## build what test-gateway starts: etcd, kube-apiserver, helm (Go; 6 to 15 minutes the first time)
 	@$(BIN)/python -m hack.tools.build $(GATEWAY_TOOLS)
 
 .PHONY: test-gateway
