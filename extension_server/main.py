@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from extension_server import logs, options
+from extension_server import logs, memory, options
 from extension_server.admin import AdminServer
 from extension_server.compile.result import Compiled, ObjectRef
 from extension_server.compile.route import Settings
@@ -293,6 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadFlags as exc:
         sys.stderr.write(f"{options.PROGRAM}: {exc}\n")
         return 2
+    memory.keep_large_blocks()
     logs.set_up(found.log_level, found.log_format)
     for sentence in found.ignored:
         _log.warning("%s", sentence)

@@ -91,6 +91,7 @@ class Mediated:
         """which configuration is named"""
         self._lost: set[str] = set()
         self._failed: set[RuleName] = set()
+        self._opened: dict[str, list[list[memo.Route]]] = {}
         self._tokens_of: dict[RuleName, str] = {}
         self._tokens: frozenset[str] = frozenset()
         self._clusters: dict[str, transition.Cluster] = {}
@@ -123,15 +124,15 @@ class Mediated:
 
     def _look(self) -> None:
         """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
+        remembered, of_route = self._memo.routes, self.mediation.of_route
         for table in self._tables:
-            for _, routes in table.hosts():
-                for raw in routes:
-                    known = self._memo.routes.get(raw) or self._memo.routes.put(raw, _opened(raw))
-                    if known.token is None:
-                        continue
-                    found = self.mediation.of_route(known.label)
-                    if found is not None:
-                        self._tokens_of[found[0]] = known.token
+            opened = self._opened[table.name] = [
+                [remembered.get(raw) or remembered.put(raw, _opened(raw)) for raw in routes]
+                for _, routes in table.hosts()
+            ]
+            for known in (each for host in opened for each in host):
+                if known.token is not None and (found := of_route(known.label)) is not None:
+                    self._tokens_of[found[0]] = known.token
         self._tokens = frozenset(self._tokens_of.values())
 
     def _fold(self, tokens: frozenset[str], now: float) -> list[bytes]:
@@ -153,7 +154,7 @@ class Mediated:
         for table in self._tables:
             addition = additions.get(table.name, b"")
             change = partial(self._route, table.name, addition, table.name in exposed)
-            folded = table.fold(change, partial(keep, table.name))
+            folded = table.fold(change, self._opened[table.name], partial(keep, table.name))
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
@@ -202,35 +203,48 @@ class Mediated:
             self.unmarked.append(rule)
         return known.patched
 
-    def _route(self, configuration: str, addition: bytes, exposed: bool, raw: bytes) -> Routed:
+    def _route(self, configuration: str, addition: bytes, exposed: bool, known: memo.Route) -> Routed:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
-        known = self._memo.routes.get(raw) or self._memo.routes.put(raw, _opened(raw))
         found = self.mediation.of_route(known.label)
         if found is None:
-            return Routed(raw, known.token)
-        name, newest = found
-        rule = newest
+            return Routed(known.raw, known.token)
+        name, rule = found
         try:
-            if newest is None:
-                return Routed(splicing.fallback_route(raw, addition, configuration, self._named), known.token)
-            rule = _fitting(newest, known.rule, known.token)
-            clusters = tuple([self._new_names.get(each, each) for each in known.targets])
-            if known.rule is not rule or known.clusters != clusters:
-                patched = splicing.rule_route(raw, configuration, rule, self.mediation)
-                known.patched = patched if clusters == known.targets else naming.led(patched, self._new_names)
-                known.unsafe = splicing.is_unsafe(raw, name, rule)
-                known.entry = _entry(known.token, known.patched, clusters)
-                known.clusters = clusters
-                known.rule = rule
+            if rule is None:
+                return self._fallback(configuration, addition, known)
+            rule = _fitting(rule, known.rule, known.token)
+            routed = self._rule_route(configuration, name, rule, known)
             if known.unsafe:
                 self.shared.append(rule)
             closed = known.unsafe or (exposed and rule.plan == "single")
             if closed or configuration in self._lost or (self._failed and name in self._failed):
-                return Routed(_closed(known.patched), known.token)
+                return Routed(_closed(routed.raw), known.token)
         except Exception as error:
             self.failures.append(Failure(what=f"route {known.label}", error=_text(error), rule=rule))
-            return Routed(_closed(raw), known.token)
-        return Routed(known.patched, known.token, known.entry, known.clusters)
+            return Routed(_closed(known.raw), known.token)
+        return routed
+
+    def _fallback(self, configuration: str, addition: bytes, known: memo.Route) -> Routed:
+        """Raises what the patches raise."""
+        if known.routed is None or known.addition != addition:
+            patched = splicing.fallback_route(known.raw, addition, configuration, self._named)
+            known.routed = Routed(patched, known.token)
+            known.addition, known.rule = addition, None
+        return known.routed
+
+    def _rule_route(self, configuration: str, name: RuleName, rule: CompiledRule, known: memo.Route) -> Routed:
+        """Raises what the patches raise."""
+        clusters = tuple([self._new_names.get(each, each) for each in known.targets])
+        routed = known.routed
+        if routed is None or known.rule is not rule or routed.clusters != clusters:
+            patched = splicing.rule_route(known.raw, configuration, rule, self.mediation)
+            if clusters != known.targets:
+                patched = naming.led(patched, self._new_names)
+            entry = Entry(route_table.entry(known.token, [patched]), clusters) if known.token is not None else None
+            routed = known.routed = Routed(patched, known.token, entry, clusters)
+            known.unsafe = splicing.is_unsafe(known.raw, name, rule)
+            known.rule, known.addition = rule, None
+        return routed
 
 
 def _fitting(newest: CompiledRule, remembered: CompiledRule | None, token: str | None) -> CompiledRule:
@@ -240,15 +254,11 @@ def _fitting(newest: CompiledRule, remembered: CompiledRule | None, token: str |
     return remembered
 
 
-def _entry(token: str | None, patched: bytes, clusters: tuple[str, ...]) -> Entry | None:
-    return Entry(route_table.entry(token, [patched]), clusters) if token is not None else None
-
-
 def _opened(raw: bytes) -> memo.Route:
     try:
-        return memo.Route(_label(raw), route_table.token_of(raw), targets=naming.targets(raw))
+        return memo.Route(raw, _label(raw), route_table.token_of(raw), targets=naming.targets(raw))
     except DecodeError:
-        return memo.Route("", None)
+        return memo.Route(raw, "", None)
 
 
 def _label(raw: bytes) -> str:

@@ -9,26 +9,27 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from extension_server.compile.result import CompiledRule, ObjectRef
-from extension_server.hooks.transition import Entry, Shown
+from extension_server.hooks.shells import Routed
+from extension_server.hooks.transition import Shown
 
 V = TypeVar("V")
 
 
 @dataclass(slots=True)
 class Route:
+    raw: bytes
     label: str
     """its name"""
     token: str | None
     """that it demands"""
-    rule: CompiledRule | None = None
-    """that `patched` was made for; None: nothing was made yet"""
-    patched: bytes = b""
     targets: tuple[str, ...] = ()
     """clusters that it leads to, by Envoy Gateway's names"""
-    clusters: tuple[str, ...] = ()
-    """that `patched` leads to"""
-    entry: Entry | None = None
-    """of `patched` in the route table's tree"""
+    rule: CompiledRule | None = None
+    """that `routed` was made for; None: a fallback, or nothing was made yet"""
+    addition: bytes | None = None
+    """of a fallback: what `routed` has besides"""
+    routed: Routed | None = None
+    """what was made of it"""
     unsafe: bool = False
     """see `xds.shared_clusters`"""
 

@@ -7,13 +7,14 @@ decoding them.
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from extension_server.hooks.transition import Entry
 from extension_server.xds import route_table, wire
 
+K = TypeVar("K")
 Message = Any
 """one protobuf message; classes are made at run time"""
 
@@ -104,16 +105,21 @@ class RouteTable:
             yield str(host.name), routes
 
     def fold(
-        self, change: Callable[[bytes], Routed], keep: Callable[[str, Collection[str]], Mapping[str, Entry]]
+        self,
+        change: Callable[[K], Routed],
+        known: Sequence[Sequence[K]],
+        keep: Callable[[str, Collection[str]], Mapping[str, Entry]],
     ) -> dict[str, dict[str, Entry]]:
-        """`rewrite`, and has Envoy find routes by their token (`xds.route_table`). `keep(host, tokens)`: routes to have
-        besides those with these tokens. Returns, for each virtual host, what it holds for each token, without these."""
+        """Replaces every route by what `change` makes of it, and has Envoy find routes by their token
+        (`xds.route_table`). `known`: what `change` is called with, for each host's routes in their order.
+        `keep(host, tokens)`: routes to have besides those with these tokens. Returns, for each virtual host, what it
+        holds for each token, without these."""
         found = {}
-        for host, (name, routes) in enumerate(self.hosts()):
+        for host, (name, _) in enumerate(self.hosts()):
             of_token: dict[str, list[Routed]] = {}
             others = []
-            for raw in routes:
-                routed = change(raw)
+            for each in known[host]:
+                routed = change(each)
                 if routed.token is None:
                     others.append(routed.raw)
                 elif routed.token in of_token:
