@@ -90,7 +90,12 @@ def test_section_and_port_choose_listeners() -> None:
     [
         ({"section_name": "nope"}, (), "default", "no HTTP or HTTPS listener is named nope"),
         ({"port": 9}, (), "default", "no HTTP or HTTPS listener has port 9"),
-        ({"section_name": "wide", "port": 81}, (), "default", "no HTTP or HTTPS listener is named wide and has port 81"),
+        (
+            {"section_name": "wide", "port": 81},
+            (),
+            "default",
+            "no HTTP or HTTPS listener is named wide and has port 81",
+        ),
         (
             {"section_name": "wide"},
             (),
