@@ -130,7 +130,7 @@ class Api(Protocol):
         """`labels`: a label selector."""
 
     def watch(
-        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
+        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
         """Ends when the API server ends it. Raises ApiError, `gone` when `since` is too old."""
 
@@ -224,7 +224,7 @@ class KubernetesApi:
             query = {**fixed, "continue": metadata["continue"]}
 
     async def watch(
-        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
+        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
         accept = _METADATA_ONLY.format("PartialObjectMetadata") if metadata_only else "application/json"
         query = {
@@ -232,6 +232,7 @@ class KubernetesApi:
             "resourceVersion": since,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_LENGTH),
+            **({"labelSelector": labels} if labels else {}),
         }
         limit = aiohttp.ClientTimeout(
             sock_connect=CONNECT_LIMIT, sock_read=WATCH_LENGTH + REQUEST_LIMIT, total=WATCH_LENGTH + 2 * REQUEST_LIMIT

@@ -42,9 +42,9 @@ class MeasuredApi:
         return await self._counted("list", resource.kind, call)
 
     def watch(
-        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
+        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        return self._api.watch(resource, namespace, since, metadata_only=metadata_only)
+        return self._api.watch(resource, namespace, since, metadata_only=metadata_only, labels=labels)
 
     async def create(self, resource: Resource, document: Document) -> Document:
         return await self._counted("create", resource.kind, self._api.create(resource, document))

@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import Final
 
 from extension_server.compile.result import ObjectRef
-from extension_server.controller.client import Api, ApiError, Document, Resource
+from extension_server.controller.client import Api, ApiError, Document, Resource, backed_off
 from extension_server.sidecar import container, mutation, rollout
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "Deployment", "deployments")
 DAEMON_SETS: Final = Resource("apps", "v1", "DaemonSet", "daemonsets")
 PODS: Final = Resource("", "v1", "Pod", "pods")
-PERIOD: Final = 20.0
+PERIOD: Final = 30.0
 """Seconds between two looks when nothing happens."""
 SOON: Final = 2.0
 """Seconds, while a rollout is under way."""
@@ -53,6 +53,28 @@ class Workloads:
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for resource in (DEPLOYMENTS, DAEMON_SETS):
+                for namespace in self._namespaces:
+                    group.create_task(self._watch(resource, namespace))
+            group.create_task(self._look_again_and_again())
+
+    async def _watch(self, resource: Resource, namespace: str | None) -> None:
+        """Wakes: a proxy that is new should have the filter before it serves."""
+        attempt = 0
+        while True:
+            try:
+                since = (await self._api.list(resource, namespace, labels=_SELECTOR)).resource_version
+                async for _ in self._api.watch(resource, namespace, since, labels=_SELECTOR):
+                    attempt = 0
+                    self._wake.set()
+            except ApiError as exc:
+                if not exc.gone:
+                    _log.warning("%s cannot be watched: %s", resource.plural, exc)
+            await backed_off(attempt, longest=10.0, jitter=0.5)
+            attempt += 1
+
+    async def _look_again_and_again(self) -> None:
         while True:
             self._wake.clear()
             pause = self._period

@@ -36,6 +36,12 @@ _TOKEN_LIFE: Final = 3600
 """Seconds; the kubelet renews it when four fifths are over."""
 _PERIOD: Final = 2
 _FAILURES_AT_START: Final = 60
+_LINGER: Final = 70
+"""Seconds; Envoy Gateway lets Envoy drain for 60, and asks for 5 more to notice."""
+_DRAIN: Final = 10
+"""Seconds that a filter which is told to end goes on (`--drain-seconds`)"""
+_GRACE: Final = 30
+"""Kubernetes' default of terminationGracePeriodSeconds"""
 _USER: Final = 65532
 _HARDENED: Final[Document] = {
     "allowPrivilegeEscalation": False,
@@ -123,6 +129,16 @@ def container(settings: Settings, config: GatewayConfig | None) -> Document:
     return made
 
 
+def lingering(grace: int | None) -> Document:
+    """Members of an ordinary container. All of a pod's are told to end at once, Envoy goes on serving for a while; a
+    sidecar container is told last and needs none of this. `grace`: the pod's terminationGracePeriodSeconds."""
+    seconds = min(_LINGER, (_GRACE if grace is None else grace) - _DRAIN)
+    if seconds <= 0:
+        return {}
+    # Not the action `sleep`: clusters that need this may not have it.
+    return {"lifecycle": {"preStop": {"exec": {"command": ["python", "-c", f"import time; time.sleep({seconds})"]}}}}
+
+
 def volumes() -> list[Document]:
     ca = {"path": "ca.crt", "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{CA_ANNOTATION}']"}}
     token = {"audience": AUDIENCE, "expirationSeconds": _TOKEN_LIFE, "path": "token"}
@@ -147,6 +163,8 @@ def envoy_mount() -> Document:
 def template_hash(settings: Settings, config: GatewayConfig | None) -> str:
     """Same settings, same hash, whatever release or replica computes it."""
     parts = [container(settings, config), volumes(), list(settings.pull_secrets), settings.native]
+    if not settings.native:
+        parts.append(lingering(None))
     return hashlib.sha256(jsonlib.encode(parts)).hexdigest()
 
 

@@ -26,6 +26,15 @@ def gateway_of(metadata: Document) -> ObjectRef | None:
     return ObjectRef("Gateway", namespace, name)
 
 
+def has_envoy(pod: Document) -> bool:
+    """Takes any document."""
+    spec = pod.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    if not isinstance(containers, list):
+        return False
+    return any(isinstance(each, dict) and each.get("name") == container.ENVOY for each in containers)
+
+
 def patch(pod: Document, settings: Settings, config: GatewayConfig | None, ca: str) -> list[Document]:
     """Operations of RFC 6902. `ca`: PEM of what the sidecar is to trust."""
     changed = mutated(pod, settings, config, ca)
@@ -48,7 +57,7 @@ def mutated(pod: Document, settings: Settings, config: GatewayConfig | None, ca:
     if settings.native:
         starters.append(made)
     else:
-        containers.append(made)
+        containers.append(made | container.lingering(spec.get("terminationGracePeriodSeconds")))
     if starters or "initContainers" in spec:
         spec["initContainers"] = starters
     spec["containers"] = [_with_socket(each) if each.get("name") == container.ENVOY else each for each in containers]

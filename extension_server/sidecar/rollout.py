@@ -1,8 +1,8 @@
 """When a proxy's Deployment or DaemonSet must be rolled out again, so that its pods get, change or lose the filter.
 
 The pod template's hash annotation is the memory: a template that carries the wanted hash is not touched, whatever other
-webhooks made of its pods. Only pods that lack the filter altogether are a reason to try again, and then not soon: when
-the webhook is not called, trying again changes nothing. Pure.
+webhooks made of its pods' images. Only pods that the webhook did not see, or a replica of it that knew less, are a reason
+to try again, and then later and later: when the webhook is not called, trying again changes nothing. Pure.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ from extension_server.sidecar import container
 from extension_server.sidecar.container import Document
 
 AGAIN_ANNOTATION: Final = "aigateway.envoyproxy.io/extproc-rolled-out-at"
-"""of a pod template: when it was rolled out because pods lacked the filter"""
+"""of a pod template: when it was rolled out because pods lacked the filter, and for how many times: `<time> <number>`"""
 AGAIN_AFTER: Final = timedelta(minutes=5)
+"""doubled each time"""
+AGAIN_LATEST: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +38,33 @@ NOTHING: Final = Decision({})
 def decide(workload: Document, pods: Sequence[Document], wanted: str | None, now: datetime) -> Decision:
     """`pods`: those of the workload. `wanted`: hash of the filter that they are to have, None for none."""
     has = _template_annotations(workload)
-    if in_progress(workload):
+    own, tried = has.get(container.HASH_ANNOTATION), has.get(AGAIN_ANNOTATION)
+    # A rollout that brings a wrong filter may never end, so its correction does not wait for it.
+    if in_progress(workload) and (own in (None, wanted) or wanted is None):
         return NOTHING
-    if has.get(container.HASH_ANNOTATION) != wanted:
-        if wanted is None:
-            return Decision(
-                {container.HASH_ANNOTATION: None, AGAIN_ANNOTATION: None}, "no AI routes are left; the filter goes"
-            )
-        if container.HASH_ANNOTATION not in has:
-            return Decision({container.HASH_ANNOTATION: wanted}, "AI routes are attached; the filter comes")
-        return Decision({container.HASH_ANNOTATION: wanted}, "the filter's container has changed")
+    if own != wanted:
+        forgotten = {AGAIN_ANNOTATION: None} if tried is not None else {}
+        return Decision({container.HASH_ANNOTATION: wanted, **forgotten}, _why(own, wanted))
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    if wanted is not None and any(not has_filter(pod) for pod in alive) and _long_ago(has.get(AGAIN_ANNOTATION), now):
-        return Decision({AGAIN_ANNOTATION: now.isoformat(timespec="seconds")}, "pods lack the filter")
-    return NOTHING
+    if wanted is None or all(_is_current(pod, wanted) for pod in alive):
+        return NOTHING
+    last = _read(tried)
+    if last.times and now - last.at < min(AGAIN_AFTER * 2 ** min(last.times - 1, 20), AGAIN_LATEST):
+        return NOTHING
+    text = f"{now.isoformat(timespec='seconds')} {last.times + 1}"
+    return Decision({AGAIN_ANNOTATION: text}, "pods lack the filter, or have an old one")
+
+
+def _why(own: str | None, wanted: str | None) -> str:
+    if wanted is None:
+        return "no AI routes are left; the filter goes"
+    return "AI routes are attached; the filter comes" if own is None else "the filter's container has changed"
+
+
+def _is_current(pod: Document, wanted: str) -> bool:
+    """By what our webhook wrote on the pod; others may have changed its image."""
+    said = (pod["metadata"].get("annotations") or {}).get(container.HASH_ANNOTATION)
+    return has_filter(pod) and said == wanted
 
 
 def has_filter(pod: Document) -> bool:
@@ -73,8 +88,19 @@ def _template_annotations(workload: Document) -> dict[str, str]:
     return metadata.get("annotations") or {}
 
 
-def _long_ago(text: str | None, now: datetime) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    times: int
+    at: datetime
+
+
+def _read(text: str | None) -> _Tries:
+    """What nobody can read was never tried."""
+    time, _, times = (text or "").partition(" ")
     try:
-        return text is None or now - datetime.fromisoformat(text) >= AGAIN_AFTER
-    except (ValueError, TypeError):
-        return True
+        at = datetime.fromisoformat(time)
+        if at.tzinfo is not None:
+            return _Tries(max(1, min(int(times or 1), 1000)), at)
+    except ValueError:
+        pass
+    return _Tries(0, datetime.min)

@@ -1,20 +1,21 @@
 """AdmissionReview in, AdmissionReview out: proxies of Gateways with AI routes get the filter beside them. No I/O.
 
-What cannot be decided is refused, with a sentence: an Envoy without the filter answers every AI request with an error,
-so a pod that waits is better than a pod that replaces a good one. The webhook's selectors see to it that only proxies
-come here (API chapter §3.5).
+Of what cannot be decided yet, pods whose Deployment is marked as one with the filter wait: an Envoy without it answers
+every AI request with an error, and is not to replace a good one. The others start as they are, nobody's proxies are held
+up because of us; those that turn out to need the filter are rolled out again. The webhook's selectors see to it that
+only proxies come here (API chapter §3.5).
 """
 
 import base64
 import binascii
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from extension_server.api.aigateway import GatewayConfig
 from extension_server.compile.result import ObjectRef
-from extension_server.sidecar import mutation
+from extension_server.sidecar import container, mutation
 from extension_server.sidecar.container import Settings
 from filters.contract import jsonlib
 
@@ -45,42 +46,56 @@ class BadReview(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     settings: Callable[[], Settings]
-    gateway: Callable[[ObjectRef], Known]
+    gateway: Callable[[ObjectRef], Awaitable[Known]]
     """Raises NotKnown."""
+    proxies_namespace: str
+    """Envoy Gateway's: proxies are there, or with their Gateway"""
     ca: Callable[[], str]
     """PEM that sidecars are to trust. Raises NotKnown."""
 
-    def review(self, body: bytes) -> bytes:
+    async def review(self, body: bytes) -> bytes:
         """Raises BadReview."""
         try:
             review = _document(body)
             request = review["request"]
             uid = str(request["uid"])
-            pod = request.get("object")
+            pod, namespace = request.get("object"), request.get("namespace")
         except (jsonlib.JsonError, KeyError, TypeError, AttributeError) as exc:
             raise BadReview(f"not an AdmissionReview: {type(exc).__name__}") from exc
         answer: Document = {"uid": uid, "allowed": True}
         if isinstance(pod, dict):
-            answer |= self._answer(pod)
+            answer |= await self._answer(pod, namespace)
         return jsonlib.encode({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": answer})
 
-    def _answer(self, pod: Document) -> Document:
+    async def _answer(self, pod: Document, namespace: Any) -> Document:
         try:
-            gateway = mutation.gateway_of(pod.get("metadata") or {})
-            if gateway is None:
+            metadata = pod.get("metadata") or {}
+            gateway = mutation.gateway_of(metadata)
+            if gateway is None or not mutation.has_envoy(pod):
                 return {}
-            known = self.gateway(gateway)
+            # The object may leave it out, the request never does.
+            if (metadata.get("namespace") or namespace) not in (gateway.namespace, self.proxies_namespace):
+                # What a Gateway's filter is started with is nobody else's business.
+                return _untouched(f"only proxies of {gateway} in its own namespace or {self.proxies_namespace} get it")
+            known = await self.gateway(gateway)
             if not known.mediated:
                 return {}
             operations = mutation.patch(pod, self.settings(), known.config, self.ca())
         except NotKnown as exc:
-            return _refused(503, f"the AI gateway cannot add its filter yet: {exc}; the pod is tried again")
+            if container.HASH_ANNOTATION in (pod["metadata"].get("annotations") or {}):
+                return _refused(503, f"the AI gateway cannot add its filter yet: {exc}; the pod is tried again")
+            return _untouched(f"{exc}; if it needs the filter, it is rolled out again")
         except (ValueError, TypeError, AttributeError) as exc:
             _log.exception("a proxy pod cannot be read")
             return _refused(422, f"the AI gateway cannot add its filter to this pod: {exc}")
         if not operations:
             return {}
         return {"patchType": "JSONPatch", "patch": base64.b64encode(jsonlib.encode(operations)).decode()}
+
+
+def _untouched(why: str) -> Document:
+    _log.warning("a pod starts without the filter: %s", why)
+    return {"warnings": [f"the AI gateway's filter was not added: {why}"]}
 
 
 def _refused(code: int, message: str) -> Document:

@@ -34,6 +34,9 @@ INJECTED_ELSEWHERE: Final = "cert-manager.io/inject-ca-from"
 """annotation of a webhook configuration whose authority cert-manager keeps"""
 PERIOD: Final = 10.0
 """Seconds between two looks."""
+SOON: Final = 0.5
+"""Seconds, until everything is in its place after a start, or others have put it there."""
+_EARLY_LOOKS: Final = 30
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,7 @@ class Keeper:
         self._context: ssl.SSLContext | None = None
         self._listeners: list[Callable[[Bundle], None]] = []
         self._said = ""
+        self._settled = False
         self.ready = asyncio.Event()
         """There is a certificate."""
 
@@ -91,12 +95,14 @@ class Keeper:
 
     async def run(self) -> None:
         """Until cancelled."""
+        early = _EARLY_LOOKS
         while True:
             try:
                 await self.look()
             except ApiError as exc:
                 self._say(f"certificates: {exc}")
-            await asyncio.sleep(self._period)
+            early = 0 if self._settled else max(early - 1, 0)
+            await asyncio.sleep(min(SOON, self._period) if early else self._period)
 
     async def look(self) -> None:
         """Once. Raises ApiError."""
@@ -112,7 +118,7 @@ class Keeper:
         except ApiError as exc:
             if not exc.not_found:
                 raise
-            return await self._make({})
+            return None if await self._is_promised() else await self._make()
         if MANAGED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
             return document
         data = _data(document)
@@ -129,8 +135,21 @@ class Keeper:
             return False
         return True
 
-    async def _make(self, data: dict[str, bytes]) -> Document | None:
-        wanted = certificates.renewed(data, self._names, self._hosts, self._now())
+    async def _is_promised(self) -> bool:
+        """cert-manager tells the API server its authority, so it will make the Secret, too."""
+        try:
+            document = await self._api.get(CONFIGURATIONS, None, self._configuration)
+        except ApiError as exc:
+            if not exc.not_found:
+                raise
+            return False
+        if INJECTED_ELSEWHERE not in (document["metadata"].get("annotations") or {}):
+            return False
+        self._say(f"Secret {self._namespace}/{self._secret} is not there yet; cert-manager is to make it")
+        return True
+
+    async def _make(self) -> Document | None:
+        wanted = certificates.renewed({}, self._names, self._hosts, self._now())
         assert wanted is not None  # of nothing
         document = {
             "apiVersion": "v1",
@@ -186,6 +205,7 @@ class Keeper:
         wanted = base64.b64encode(bundle.authorities).decode()
         hooks = document.get("webhooks") or []
         if all(hook["clientConfig"].get("caBundle") == wanted for hook in hooks):
+            self._settled = True
             return
         changed = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": wanted}} for hook in hooks]
         try:

@@ -50,7 +50,7 @@ class WebhookServer:
 
     async def _mutate(self, request: web.Request) -> web.Response:
         try:
-            answer = self._admission.review(await request.read())
+            answer = await self._admission.review(await request.read())
         except BadReview as exc:
             return web.Response(status=400, text=str(exc))
         return web.Response(body=answer, content_type="application/json")

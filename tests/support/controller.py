@@ -50,9 +50,9 @@ class CountingApi:
         return await self._api.list(resource, namespace, metadata_only=metadata_only, labels=labels)
 
     def watch(
-        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
+        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        return self._api.watch(resource, namespace, since, metadata_only=metadata_only)
+        return self._api.watch(resource, namespace, since, metadata_only=metadata_only, labels=labels)
 
     async def create(self, resource: Resource, document: Document) -> Document:
         self._note("create", resource, document["metadata"]["namespace"], document["metadata"]["name"])

@@ -95,7 +95,7 @@ class FakeApi:
         return Listing(tuple(items), str(next(self._versions)))
 
     async def watch(
-        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False
+        self, resource: Resource, namespace: str | None, since: str, *, metadata_only: bool = False, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
         self._check("watch")
         if int(since) < self._oldest:

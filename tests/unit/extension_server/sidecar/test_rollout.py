@@ -40,7 +40,14 @@ def test_the_filter_goes_with_the_last_route() -> None:
 )
 def test_a_rollout_under_way_is_left_alone(busy: dict[str, Any]) -> None:
     assert rollout.in_progress(busy)
+    busy["spec"]["template"]["metadata"]["annotations"] = {HASH_ANNOTATION: "old"}
     assert not rollout.decide(busy, [WITHOUT], "hash", NOW).annotations
+    assert not rollout.decide(busy, [WITHOUT], None, NOW).annotations
+
+
+def test_a_proxy_that_is_just_being_made_gets_the_filter_at_once() -> None:
+    new = workload(observedGeneration=0, replicas=0, updatedReplicas=0)
+    assert rollout.decide(new, [], "hash", NOW).annotations == {HASH_ANNOTATION: "hash"}
 
 
 def test_pods_without_the_filter_are_tried_again_but_not_soon() -> None:
