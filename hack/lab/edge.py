@@ -139,7 +139,8 @@ class Balancer:
 
     async def _settle(self) -> None:
         balanced = {uid: each for uid, each in self._services.items() if each["spec"].get("type") == "LoadBalancer"}
-        self._given = {uid: address for uid, address in self._given.items() if uid in balanced}
+        known = {uid: ingress[0]["ip"] for uid, each in balanced.items() if (ingress := _ingress(each))}
+        self._given = {uid: address for uid, address in (self._given | known).items() if uid in balanced}
         wanted = {"kube-apiserver": ("127.0.0.1", control_plane.PORT)}
         for uid, service in balanced.items():
             address = await self._address(uid, service)
@@ -150,10 +151,8 @@ class Balancer:
         await self._forwards.set(wanted)
 
     async def _address(self, uid: str, service: dict[str, Any]) -> str:
-        ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
         asked = service["spec"].get("loadBalancerIP")
-        if ingress:
-            self._given[uid] = ingress[0]["ip"]
+        if _ingress(service):
             return self._given[uid]
         if uid not in self._given:
             taken = set(self._given.values())
@@ -167,6 +166,10 @@ class Balancer:
         if answer.status_code != httpx.codes.NOT_FOUND:
             answer.raise_for_status()
         return self._given[uid]
+
+
+def _ingress(service: dict[str, Any]) -> list[dict[str, Any]]:
+    return service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
 
 
 async def _run() -> None:
