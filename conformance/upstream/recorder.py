@@ -44,7 +44,7 @@ def _shown(request: Request) -> dict[str, Any]:
     return {
         "method": request.method,
         "target": request.target,
-        "headers": [list(pair) for pair in request.headers.items()],
+        "headers": [list(pair) for pair in request.headers.items],
         "body": request.body.decode(errors="replace"),
     }
 
