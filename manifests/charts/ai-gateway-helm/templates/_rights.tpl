@@ -34,7 +34,7 @@
   resources: [referencegrants, backendtlspolicies]
   verbs: [get, list, watch]
 - apiGroups: [gateway.envoyproxy.io]
-  resources: [backends]
+  resources: [backends, backendtrafficpolicies, envoyextensionpolicies, securitypolicies]
   verbs: [get, list, watch]
 - apiGroups: [inference.networking.k8s.io]
   resources: [inferencepools]
