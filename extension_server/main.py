@@ -44,6 +44,7 @@ from extension_server.proxies import Proxies
 from extension_server.webhook.admission import Admission
 from extension_server.webhook.certificates import Names, service_names
 from extension_server.webhook.keeper import Keeper
+from extension_server.webhook.live import LiveGateways
 from extension_server.webhook.server import WebhookServer
 
 T = TypeVar("T")
@@ -144,7 +145,8 @@ async def run(
         reports = ReportedFilters()
         measured = MeasuredApi(api, metrics.requested)
         world, store = World(await _settings(options, measured)), Store(options.gateway_controller_name)
-        proxies = Proxies(options, world, store, lambda: controller.ready.is_set())
+        live = LiveGateways(measured, options.gateway_controller_name, options.watch_namespaces)
+        proxies = Proxies(options, world, store, live, lambda: controller.ready.is_set())
         proxies.cluster_is(*await _once(measured.server_version))
         keeper = _keeper(options, measured, lambda: controller.leading)
         readiness.certified = keeper.ready
@@ -171,9 +173,13 @@ async def run(
         observer.start(controller)
         metrics.watch(_gauges(controller, reports, keeper))
         keeper.subscribe(lambda _: workloads.wake())
-        webhook = WebhookServer(
-            Admission(settings=proxies.settings, gateway=proxies.known, ca=keeper.authorities), keeper.context
+        admission = Admission(
+            settings=proxies.settings,
+            gateway=proxies.known,
+            ca=keeper.authorities,
+            proxies_namespace=options.envoy_gateway_namespace,
         )
+        webhook = WebhookServer(admission, keeper.context)
         webhook_port = await webhook.start(options.hooks.host, options.webhook_port)
         stack.push_async_callback(webhook.stop)
         if started is not None:

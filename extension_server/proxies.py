@@ -13,14 +13,18 @@ from extension_server.options import Options
 from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Known, NotKnown
+from extension_server.webhook.live import LiveGateways
 
 
 class Proxies:
-    def __init__(self, options: Options, world: World, store: Store, ready: Callable[[], bool]) -> None:
-        """`ready`: everything is known."""
+    def __init__(
+        self, options: Options, world: World, store: Store, live: LiveGateways, ready: Callable[[], bool]
+    ) -> None:
+        """`ready`: everything is known. `live` is asked what is not."""
         self._options = options
         self._world = world
         self._store = store
+        self._live = live
         self._ready = ready
         self._native: bool | None = None
 
@@ -44,10 +48,10 @@ class Proxies:
             native=self._native,
         )
 
-    def known(self, gateway: ObjectRef) -> Known:
+    async def known(self, gateway: ObjectRef) -> Known:
         """Raises NotKnown."""
-        if not self._ready():
-            raise NotKnown("the controller has just started")
+        if not self._ready() or self._world.compiled(gateway) is None:
+            return await self._live.known(gateway)
         return Known(self._mediated(gateway), self._config(gateway))
 
     def wanted(self) -> Mapping[ObjectRef, str]:
