@@ -96,18 +96,20 @@ test-standalone: $(STAMP) ## `aigw run` end to end
 	@$(PYTEST) tests/standalone
 
 # Programs of the ring with a real API server; built once per machine, in a cache outside the tree (hack/tools/build.py).
-GATEWAY_TOOLS := etcd kube-apiserver helm
+GATEWAY_TOOLS := etcd kube-apiserver envoy-gateway-1.8 helm kubectl envoy-gateway-1.9
 TOOLS_SECONDS ?= 3600
 
 .PHONY: tools
-tools: $(STAMP) ## build what test-gateway starts: etcd, kube-apiserver, helm (Go; 6 to 15 minutes the first time)
-	@$(BIN)/python -m hack.tools.build $(GATEWAY_TOOLS)
+tools: $(STAMP) ## build what test-gateway starts (Go; 10 to 25 minutes the first time, TOOLS_SECONDS at most)
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS)
 
 .PHONY: test-gateway
-test-gateway: $(STAMP) ## tests against a real API server; fails with NOT RUN if `tools` takes longer than TOOLS_SECONDS
+test-gateway: $(STAMP) ## tests with a real API server and a real Envoy Gateway (root); not to run is to fail
 	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS) \
 	  || { echo "test-gateway: NOT RUN, its programs are not built" >&2; exit 1; }
-	@$(PYTEST) tests/gateway
+	@$(PYTEST) tests/gateway --ignore=tests/gateway/live
+	@$(BIN)/python -m tests.support.isolation $(BIN)/python -m pytest -q -p no:xdist tests/gateway/live \
+	  || { test $$? -ne 3 || echo "test-gateway: NOT RUN with Envoy Gateway" >&2; exit 1; }
 
 EG ?= 1.8
 COMMAND ?= kubectl get pods -A

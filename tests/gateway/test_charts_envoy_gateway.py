@@ -96,18 +96,20 @@ def module(release: Release) -> Path:
         pytest.skip(f"not run: {exc}")
 
 
-def chart(release: Release, target: Path) -> Path:
-    """As a release of it is made: its values are a template in the source."""
-    shutil.copytree(module(release) / "charts" / "gateway-helm", target, ignore=shutil.ignore_patterns("crds"))
+def chart(release: Release, target: Path, *, with_definitions: bool = False) -> Path:
+    """As a release of it is made: its values are a template in the source. The definitions take seconds to read."""
+    left = shutil.ignore_patterns() if with_definitions else shutil.ignore_patterns("crds")
+    shutil.copytree(module(release) / "charts" / "gateway-helm", target, ignore=left)
     for each in (target, *target.rglob("*")):
         each.chmod(each.stat().st_mode | 0o200)
     values = (target / "values.tmpl.yaml").read_text()
     values = values.replace("${GatewayImage}", "test/gateway:1").replace("${GatewayImagePullPolicy}", "IfNotPresent")
     (target / "values.yaml").write_text(values)
-    described = yaml.safe_load((target / "Chart.yaml").read_text())
-    described["dependencies"] = []  # the definitions, which take seconds to read
-    (target / "Chart.yaml").write_text(yaml.safe_dump(described))
-    (target / "Chart.lock").unlink()
+    if not with_definitions:
+        described = yaml.safe_load((target / "Chart.yaml").read_text())
+        del described["dependencies"]
+        (target / "Chart.yaml").write_text(yaml.safe_dump(described))
+        (target / "Chart.lock").unlink()
     return target
 
 
