@@ -1,7 +1,7 @@
 """AdmissionReview in, AdmissionReview out: proxies of Gateways with AI routes get the filter beside them. No I/O.
 
-Of what cannot be decided yet, pods whose Deployment is marked as one with the filter wait: an Envoy without it answers
-every AI request with an error, and is not to replace a good one. The others start as they are, nobody's proxies are held
+While nobody knows, pods whose Deployment is marked as one with the filter wait: an Envoy without it answers every AI
+request with an error, and is not to replace a good one. The others start as they are, so that nobody's proxies are held
 up because of us; those that turn out to need the filter are rolled out again. The webhook's selectors see to it that
 only proxies come here (API chapter §3.5).
 """

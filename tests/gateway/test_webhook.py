@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from extension_server.api.aigateway import GatewayConfig
+from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import KubernetesApi
 from extension_server.controller.token_key import SECRETS
 from extension_server.sidecar import container
+from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Admission, Known
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
 from extension_server.webhook.keeper import MANAGED_ELSEWHERE, Keeper
@@ -74,9 +77,20 @@ def keeper(client: KubernetesApi, namespace: str, now: Callable[[], datetime], l
 
 
 @contextlib.asynccontextmanager
-async def serving(certificates: Keeper, port: int, mediated: bool = True) -> AsyncIterator[None]:
+async def serving(
+    certificates: Keeper,
+    port: int,
+    namespace: str,
+    *,
+    mediated: bool = True,
+    own: GatewayConfig | None = None,
+    settings: Settings = SETTINGS,
+) -> AsyncIterator[None]:
+    async def known(_: ObjectRef) -> Known:
+        return Known(mediated=mediated, config=own)
+
     admission = Admission(
-        settings=lambda: SETTINGS, gateway=lambda _: Known(mediated=mediated), ca=certificates.authorities
+        settings=lambda: settings, gateway=known, ca=certificates.authorities, proxies_namespace=namespace
     )
     server = WebhookServer(admission, certificates.context)
     assert await server.start("127.0.0.1", port) == port
@@ -117,7 +131,7 @@ async def test_the_api_server_stores_the_filter_in_a_proxy_pod(
 ) -> None:
     certificates = keeper(client, namespace, Now())
     await certificates.look()
-    async with serving(certificates, port):
+    async with serving(certificates, port, namespace):
         found = await created(cluster, pod(namespace, "proxy"))
         again = await created(cluster, pod(namespace, "hashed", hashed=True))
     assert has_filter(found)
@@ -148,7 +162,7 @@ async def test_a_gateway_without_ai_routes_keeps_its_proxies_as_they_are(
 ) -> None:
     certificates = keeper(client, namespace, Now())
     await certificates.look()
-    async with serving(certificates, port, mediated=False):
+    async with serving(certificates, port, namespace, mediated=False):
         assert not has_filter(await created(cluster, pod(namespace, "proxy")))
 
 
@@ -161,7 +175,7 @@ async def test_an_authority_is_replaced_while_the_api_server_goes_on_asking(
     now.value = today - AUTHORITY_LIFE + AUTHORITY_RENEWAL - timedelta(days=3)
     await certificates.look()
     first = certificates.bundle()
-    async with serving(certificates, port):
+    async with serving(certificates, port, namespace):
         now.value = today - OVERLAP - timedelta(minutes=10)
         await certificates.look()
         both = certificates.bundle()
@@ -184,7 +198,7 @@ async def test_a_webhook_configuration_that_was_reset_is_told_again(
     await certificates.look()
     await asyncio.to_thread(cluster.apply, configuration(port))
     await certificates.look()
-    async with serving(certificates, port):
+    async with serving(certificates, port, namespace):
         assert has_filter(await created(cluster, pod(namespace, "hashed", hashed=True)))
 
 

@@ -5,11 +5,20 @@ import pytest
 
 from extension_server.sidecar import mutation, rollout
 from extension_server.sidecar.container import HASH_ANNOTATION
-from extension_server.sidecar.rollout import AGAIN_AFTER, AGAIN_ANNOTATION
+from extension_server.sidecar.rollout import AGAIN_AFTER, AGAIN_ANNOTATION, AGAIN_LATEST
 from tests.unit.extension_server.sidecar.proxies import SETTINGS, proxy, workload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WITH = {**mutation.mutated(proxy(), SETTINGS, None, "ca"), "kind": "Pod"}
+
+
+def with_filter(hashed: str) -> dict[str, Any]:
+    """As the webhook makes it."""
+    pod = mutation.mutated(proxy(), SETTINGS, None, "ca")
+    pod["metadata"]["annotations"][HASH_ANNOTATION] = hashed
+    return pod
+
+
+WITH = with_filter("hash")
 WITHOUT = proxy()
 
 
@@ -53,15 +62,70 @@ def test_a_proxy_that_is_just_being_made_gets_the_filter_at_once() -> None:
 def test_pods_without_the_filter_are_tried_again_but_not_soon() -> None:
     hashed = {HASH_ANNOTATION: "hash"}
     decision = rollout.decide(workload(hashed), [WITH, WITHOUT], "hash", NOW)
-    assert decision.annotations == {AGAIN_ANNOTATION: NOW.isoformat(timespec="seconds")}
-    tried = workload({**hashed, AGAIN_ANNOTATION: NOW.isoformat()})
-    assert not rollout.decide(tried, [WITHOUT], "hash", NOW + AGAIN_AFTER - timedelta(seconds=1)).annotations
-    assert rollout.decide(tried, [WITHOUT], "hash", NOW + AGAIN_AFTER).annotations
-    assert rollout.decide(workload({**hashed, AGAIN_ANNOTATION: "rubbish"}), [WITHOUT], "hash", NOW).annotations
+    assert decision.annotations == {AGAIN_ANNOTATION: "2026-01-01T00:00:00+00:00 1"}
+    assert not rollout.decide(workload(hashed), [WITH], "hash", NOW).annotations
+
+
+@pytest.mark.parametrize(
+    ("text", "pause"),
+    [
+        ("2026-01-01T00:00:00+00:00 1", AGAIN_AFTER),
+        ("2026-01-01T00:00:00+00:00", AGAIN_AFTER),
+        ("2026-01-01T00:00:00+00:00 3", AGAIN_AFTER * 4),
+        ("2026-01-01T00:00:00+00:00 99999999999999999999", AGAIN_LATEST),
+    ],
+)
+def test_each_further_try_is_later_for_none_may_ever_help(text: str, pause: timedelta) -> None:
+    tried = workload({HASH_ANNOTATION: "hash", AGAIN_ANNOTATION: text})
+    assert not rollout.decide(tried, [WITHOUT], "hash", NOW + pause - timedelta(seconds=1)).annotations
+    assert rollout.decide(tried, [WITHOUT], "hash", NOW + pause).annotations
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "2026-01-01T00:00:00 1", "2026-01-01T00:00:00+00:00 some"])
+def test_a_try_that_nobody_can_read_was_none(text: str) -> None:
+    tried = workload({HASH_ANNOTATION: "hash", AGAIN_ANNOTATION: text})
+    assert rollout.decide(tried, [WITHOUT], "hash", NOW).annotations == {AGAIN_ANNOTATION: f"{NOW.isoformat()} 1"}
+
+
+def test_a_pod_that_a_replica_made_which_knew_less_is_replaced() -> None:
+    hashed = workload({HASH_ANNOTATION: "new"})
+    assert rollout.decide(hashed, [WITH], "new", NOW).annotations == {AGAIN_ANNOTATION: f"{NOW.isoformat()} 1"}
+    assert not rollout.decide(hashed, [with_filter("new")], "new", NOW).annotations
+
+
+def test_tries_are_forgotten_when_something_else_is_wanted() -> None:
+    tried = workload({HASH_ANNOTATION: "old", AGAIN_ANNOTATION: f"{NOW.isoformat()} 9"})
+    assert rollout.decide(tried, [WITHOUT], "new", NOW).annotations == {HASH_ANNOTATION: "new", AGAIN_ANNOTATION: None}
+
+
+def waiting(reason: str) -> dict[str, Any]:
+    states = [{"name": "ai-gateway-extproc", "state": {"waiting": {"reason": reason}}}]
+    return {**with_filter("old"), "status": {"initContainerStatuses": states}}
+
+
+@pytest.mark.parametrize(
+    ("status", "pod", "corrected"),
+    [
+        ({}, waiting("ImagePullBackOff"), True),
+        ({}, waiting("PodInitializing"), False),
+        ({"conditions": [{"type": "Progressing", "status": "False"}]}, WITH, True),
+        ({"conditions": [{"type": "ReplicaFailure", "status": "True"}]}, WITH, True),
+        ({"conditions": [{"type": "Progressing", "status": "True"}]}, WITH, False),
+    ],
+)
+def test_a_rollout_that_cannot_end_is_corrected_without_waiting_for_its_end(
+    status: dict[str, Any], pod: dict[str, Any], corrected: bool
+) -> None:
+    busy = workload({HASH_ANNOTATION: "old"}, replicas=2, updatedReplicas=1, **status)
+    assert bool(rollout.decide(busy, [pod], "new", NOW).annotations) is corrected
+    assert not rollout.decide(busy, [pod], "old", NOW).annotations
 
 
 def test_pods_that_are_going_and_images_of_others_are_no_reason() -> None:
-    going = {**WITHOUT, "metadata": {**WITHOUT["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    going: dict[str, Any] = {
+        **WITHOUT,
+        "metadata": {**WITHOUT["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"},
+    }
     rewritten = {
         **WITH,
         "spec": {**WITH["spec"], "initContainers": [{"name": "ai-gateway-extproc", "image": "mirror"}]},
