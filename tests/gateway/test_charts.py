@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from extension_server.controller.kinds import WATCHED
 from extension_server.options import Options, read
 from extension_server.sidecar.container import HASH_ANNOTATION
 from tests.support import go_modules, helm
@@ -91,6 +92,20 @@ def test_no_right_has_a_star_and_secrets_are_never_deleted() -> None:
             for rule in each["rules"]:
                 assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"]), name
                 assert "secrets" not in rule["resources"] or "delete" not in rule["verbs"], name
+
+
+@pytest.mark.parametrize("namespaces", [[], ["team-a"]], ids=["everywhere", "some namespaces"])
+def test_every_kind_that_the_controller_watches_may_be_watched(namespaces: list[str]) -> None:
+    objects = render({"controller.watch.namespaces": namespaces})
+    rules = objects[f"ClusterRole {ROLE}"]["rules"] + (objects[f"Role {ROLE}"]["rules"] if namespaces else [])
+    allowed = {
+        (group, resource)
+        for rule in rules
+        if {"get", "list", "watch"} <= set(rule["verbs"])
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert {(each.group, each.plural) for each in WATCHED} - allowed == set()
 
 
 def test_the_container_may_do_nothing_that_it_does_not_need() -> None:
