@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,18 +12,19 @@ from typing import Any
 import pytest
 
 from extension_server.api.aigateway import GatewayConfig
+from extension_server.api.container import EnvVar
 from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import KubernetesApi
 from extension_server.controller.token_key import SECRETS
 from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
-from extension_server.webhook.admission import Admission, Known
+from extension_server.webhook.admission import Admission, Known, NotKnown
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
-from extension_server.webhook.keeper import MANAGED_ELSEWHERE, Keeper
+from extension_server.webhook.keeper import INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
 from extension_server.webhook.server import WebhookServer
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.envoy import free_port
-from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, proxy
+from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, config, proxy
 
 CONFIGURATION = "envoy-ai-gateway-gateway-pod-mutator.test"
 SECRET = "certificates"
@@ -140,6 +143,57 @@ async def test_the_api_server_stores_the_filter_in_a_proxy_pod(
     assert found["metadata"]["annotations"][container.CA_ANNOTATION] == certificates.authorities()
 
 
+ALL_OF_IT = config(
+    image="registry.example/mine:2",
+    env=[{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+    resources={"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m"}},
+    securityContext={"runAsUser": 65532, "runAsNonRoot": True, "capabilities": {"drop": ["ALL"]}},
+    volumeMounts=[{"name": "extra", "mountPath": "/extra", "readOnly": True}],
+)
+EVERYTHING = Settings(
+    image="mine:1",
+    pull_secrets=("a", "b"),
+    environment=(EnvVar(name="A", value="0"), EnvVar(name="C", value="3")),
+    config_address="controller.aigw.svc:18003",
+)
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_the_api_server_takes_a_filter_with_all_that_can_be_set(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int, native: bool
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    settings = dataclasses.replace(EVERYTHING, native=native)
+    asked = pod(namespace, "proxy", hashed=True)
+    asked["spec"]["volumes"] = [{"name": "extra", "emptyDir": {}}]
+    async with serving(certificates, port, namespace, own=ALL_OF_IT, settings=settings):
+        found = await created(cluster, asked)
+    made = found["spec"]["initContainers" if native else "containers"][-1]
+    assert made["image"] == "registry.example/mine:2"
+    assert [each["name"] for each in made["env"]] == ["A", "C", "B"]
+    assert made["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "1Gi"}}
+    assert made["securityContext"] == {"runAsUser": 65532, "runAsNonRoot": True, "capabilities": {"drop": ["ALL"]}}
+    assert {"name": "extra", "mountPath": "/extra", "readOnly": True} in made["volumeMounts"]
+    assert ("lifecycle" in made) is not native
+    assert found["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+
+
+async def test_a_caller_that_names_no_server_gets_the_certificate_too(
+    client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    trusting = ssl.create_default_context(cadata=certificates.authorities())
+    trusting.check_hostname = False
+    async with serving(certificates, port, namespace):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="")
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await writer.wait_closed()
+    assert ssl.DER_cert_to_PEM_cert(shown).encode() == certificates.bundle().certificate
+
+
 async def test_pods_of_others_never_get_here(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
@@ -224,3 +278,31 @@ async def test_a_secret_of_cert_managers_is_only_read(
     assert certificates.bundle().certificate
     found = await client.get(SECRETS, namespace, SECRET)
     assert found["metadata"]["resourceVersion"] == before
+
+
+async def test_a_secret_that_cert_manager_is_to_make_is_waited_for(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    promised = configuration(port)
+    promised["metadata"]["annotations"] = {INJECTED_ELSEWHERE: f"{namespace}/theirs"}
+    await asyncio.to_thread(cluster.apply, promised)
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    with pytest.raises(NotKnown, match="is not there yet"):
+        certificates.bundle()
+    assert not (await client.list(SECRETS, namespace)).items
+
+
+async def test_a_secret_that_somebody_deletes_is_made_again_and_told_to_the_api_server(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates, other = keeper(client, namespace, Now()), keeper(client, namespace, Now(), leads=False)
+    await certificates.look()
+    await other.look()
+    first = certificates.bundle()
+    await client.delete(SECRETS, namespace, SECRET)
+    await other.look()
+    await certificates.look()
+    assert certificates.bundle() == other.bundle() != first
+    async with serving(certificates, port, namespace):
+        assert has_filter(await created(cluster, pod(namespace, "hashed", hashed=True)))

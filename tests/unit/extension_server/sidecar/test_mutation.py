@@ -49,6 +49,21 @@ def test_without_native_sidecars_it_is_a_container_like_the_others() -> None:
     assert "restartPolicy" not in filter_of(pod)
 
 
+@pytest.mark.parametrize(("grace", "seconds"), [(None, 20), (30, 20), (360, 70), (11, 1), (10, 0), (0, 0)])
+def test_an_ordinary_container_goes_on_while_envoy_drains(grace: int | None, seconds: int) -> None:
+    pod = proxy(**({} if grace is None else {"terminationGracePeriodSeconds": grace}))
+    made = filter_of(mutation.mutated(pod, Settings(image="i", config_address="c:1", native=False), None, CA))
+    command = ["python", "-c", f"import time; time.sleep({seconds})"]
+    assert made.get("lifecycle") == ({"preStop": {"exec": {"command": command}}} if seconds else None)
+    assert "lifecycle" not in filter_of(mutation.mutated(pod, SETTINGS, None, CA))
+
+
+@pytest.mark.parametrize("spec", [None, 3, {}, {"containers": None}, {"containers": [3, {"name": "other"}]}])
+def test_whatever_holds_no_container_envoy_is_no_envoy(spec: Any) -> None:
+    assert not mutation.has_envoy({"spec": spec})
+    assert mutation.has_envoy(proxy())
+
+
 def test_envoy_gets_the_directory_of_the_socket_and_keeps_what_it_had() -> None:
     envoy, other = mutation.mutated(proxy(), SETTINGS, None, CA)["spec"]["containers"]
     assert [mount["mountPath"] for mount in envoy["volumeMounts"]] == ["/certs", container.SOCKETS]
