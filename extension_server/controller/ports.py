@@ -22,12 +22,16 @@ class FilterReports(Protocol):
     def running(self, gateway: ObjectRef) -> tuple[str, ...] | None:
         """Hash of each connected filter's configuration; None while it is too early to say."""
 
+    def troubles(self, gateway: ObjectRef) -> tuple[str, ...]:
+        """Why filters do not run what they should, a sentence each."""
+
 
 class ReportedFilters:
     """`FilterReports` in memory: whoever talks to the filters says what they run."""
 
     def __init__(self) -> None:
         self._running: dict[ObjectRef, dict[str, str]] = {}
+        self._troubles: dict[ObjectRef, dict[str, str]] = {}
         self._settled = False
         self._listeners: list[Callable[[ObjectRef | None], None]] = []
 
@@ -44,8 +48,23 @@ class ReportedFilters:
 
     def gone(self, gateway: ObjectRef, filter_id: str) -> None:
         """A filter is no longer connected."""
+        self.trouble(gateway, filter_id, "")
         if self._running.get(gateway, {}).pop(filter_id, None) is not None:
             self._tell(gateway)
+
+    def trouble(self, gateway: ObjectRef, filter_id: str, sentence: str) -> None:
+        """Why a filter does not run what it should; empty: it does."""
+        found = self._troubles.setdefault(gateway, {})
+        if found.get(filter_id, "") != sentence:
+            found[filter_id] = sentence
+            self._tell(gateway)
+
+    def troubles(self, gateway: ObjectRef) -> tuple[str, ...]:
+        return tuple(sorted({each for each in self._troubles.get(gateway, {}).values() if each}))
+
+    def unsettle(self) -> None:
+        """This process is the one that filters connect to from now on: they need time for that."""
+        self._settled = False
 
     def settle(self) -> None:
         """Filters that were there before this process had the time to connect: from now on, none means none."""

@@ -27,7 +27,7 @@ from extension_server.controller.leader import Elector
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
 from extension_server.controller.queue import WorkQueue
-from extension_server.controller.store import Change, Held, Store
+from extension_server.controller.store import Change, Store
 from extension_server.controller.token_key import SECRETS
 from extension_server.controller.watch import Watcher
 from extension_server.controller.world import World
@@ -95,6 +95,7 @@ class Controller:
         """Gateways that Envoy Gateway is to translate again"""
         self._leading = False
         self._levels: dict[ObjectRef, int | None] = {}
+        self._troubles: dict[ObjectRef, tuple[str, ...]] = {}
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
         self._busy = False
         self.ready = asyncio.Event()
@@ -110,7 +111,6 @@ class Controller:
                 group.create_task(watcher.run(), name=f"watch of {watcher}")
             group.create_task(self._reconcile(), name="reconcile")
             group.create_task(self._write(), name="write")
-            group.create_task(self._settle_reports(), name="settle")
             group.create_task(self._annotate(), name="annotate")
 
     @property
@@ -280,6 +280,10 @@ class Controller:
 
     def _behind(self, gateway: ObjectRef) -> set[ObjectRef]:
         """Routes whose Programmed may have changed since the last call."""
+        troubles = self._reports.troubles(gateway)
+        if troubles != self._troubles.get(gateway, ()):
+            self._troubles[gateway] = troubles
+            self._levels.pop(gateway, None)
         running = self._reports.running(gateway)
         level = (
             min((self._world.number(gateway, each) for each in running), default=-1) if running is not None else None
@@ -294,9 +298,11 @@ class Controller:
         return {ref for ref in routes if self._world.since(gateway, ref) > old}
 
     async def _settle_reports(self) -> None:
-        await self.ready.wait()
+        """While this process leads: filters follow the one that does."""
+        self._reports.unsettle()
         await asyncio.sleep(self._settle)
         self._reports.settle()
+        await asyncio.Event().wait()
 
     # ---- writing
 
@@ -308,7 +314,7 @@ class Controller:
                 self.lead.set()
                 self._writer.add([ref for kind in _OURS for ref in self._store.refs(kind)])
                 self._writer.add(self._store.owners())
-                duties: tuple[Duty, ...] = (self._writer.run, *self._duties)
+                duties: tuple[Duty, ...] = (self._writer.run, self._settle_reports, *self._duties)
                 work = [asyncio.create_task(each()) for each in duties]
                 try:
                     await lost.wait()
@@ -329,7 +335,8 @@ class Controller:
             gateway = await self._annotations.take()
             try:
                 await self._annotate_one(gateway)
-            except ApiError as exc:
+                await self._tell(gateway)
+            except (ApiError, LookupError) as exc:
                 _log.warning("%s: %s", gateway, exc)
                 self._annotations.failed(gateway, longest=LONGEST_WAIT)
             else:
@@ -340,7 +347,6 @@ class Controller:
         held, seen = self._store.held(gateway), self._observations.user_filters(gateway)
         if held is None or not isinstance(held.object, Gateway):
             return
-        await self._tell(held)
         notes: dict[str, str | None] = {}
         if seen is not None and seen != attachment.user_filters(held.object):
             notes[attachment.USER_FILTERS_ANNOTATION] = ",".join(sorted(seen)) or None
@@ -360,8 +366,11 @@ class Controller:
             _log.info("%s is translated again, with its AI routes", gateway)
         self._changed(self._store.put(BY_KIND[gateway.kind], answer))
 
-    async def _tell(self, held: Held) -> None:
+    async def _tell(self, gateway: ObjectRef) -> None:
         """Events on a Gateway, which has no status of ours: what is wrong with it now and was not before."""
+        held = self._store.held(gateway)
+        if held is None:
+            return
         found = frozenset(self._about(held.ref))
         told, self._told[held.ref] = self._told.get(held.ref, frozenset()), found
         for each in sorted(found - told, key=str):

@@ -155,7 +155,6 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
     if part is None or part.route is None or not part.route.rules:
         return Condition("Programmed", "False", "NotAccepted", "nothing is generated for the route")
     waiting: Condition | None = None
-    counts = []
     for gateway in serving:
         running = reports.running(gateway)
         if running is None:
@@ -169,8 +168,9 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "NoFilter",
                 no_filter(gateway, "requests are answered with 503"),
             )
-        counts.append(f"all {len(running)} filters" if len(running) > 1 else "the filter")
-        counts[-1] += f" of {gateway}"
+        troubles = reports.troubles(gateway)
+        if troubles:
+            return Condition("Programmed", "False", "FilterRefuses", _cut("; ".join(troubles[:MAX_SENTENCES])))
         behind = sum(world.number(gateway, each) < max(world.since(gateway, held.ref), 1) for each in running)
         if behind:
             waiting = Condition(
@@ -181,7 +181,9 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
             )
     closed = sum(not rule.ready for rule in part.route.rules)
     but = f"; {closed} of {len(part.route.rules)} rules are not served, see Accepted" if closed else ""
-    return waiting or Condition("Programmed", "True", "Programmed", f"runs in {', '.join(counts)}{but}")
+    # Not how many: every status would be written anew whenever a proxy comes or goes.
+    where = ", ".join(map(str, serving))
+    return waiting or Condition("Programmed", "True", "Programmed", f"every filter of {where} runs it{but}")
 
 
 def no_filter(gateway: ObjectRef, effect: str) -> str:

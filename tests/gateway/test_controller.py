@@ -206,6 +206,10 @@ async def test_programmed_waits_for_the_filters(cluster: ApiServer, namespace: s
         await eventually(lambda: condition(route(cluster, namespace), "Programmed")["reason"] == "Pending")
         controller.reports.report(gateway, "pod", controller.sink.compiled[gateway].config_hash)
         await accepted(cluster, namespace, "True", "Programmed")
+        controller.reports.trouble(gateway, "pod", "the filter refuses it")
+        assert (await accepted(cluster, namespace, "False", "Programmed"))["message"] == "the filter refuses it"
+        controller.reports.trouble(gateway, "pod", "")
+        await accepted(cluster, namespace, "True", "Programmed")
 
 
 async def test_of_two_controllers_one_writes(cluster: ApiServer, namespace: str) -> None:

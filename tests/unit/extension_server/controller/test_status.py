@@ -43,7 +43,7 @@ def test_all_is_well() -> None:
     both = world()
     assert list(said(both, CHAT, running(both)).values()) == [
         Condition("ResolvedRefs", "True", "ResolvedRefs", "all references are resolved"),
-        Condition("Programmed", "True", "Programmed", "runs in the filter of Gateway n/edge"),
+        Condition("Programmed", "True", "Programmed", "every filter of Gateway n/edge runs it"),
         Condition("Accepted", "True", "ReconciliationSucceeded", "AI Gateway Route reconciled successfully"),
     ]
     assert list(said(both, SERVICE)) == ["ResolvedRefs", "Accepted"]
@@ -204,6 +204,21 @@ def test_programmed_follows_every_filter_of_every_gateway() -> None:
     assert said(both, CHAT, reports)["Programmed"].message.startswith("1 of 2 filters of Gateway n/edge do not run")
     reports.gone(EDGE, "two")
     assert said(both, CHAT, reports)["Programmed"].status == "True"
+
+
+def test_a_filter_that_refuses_its_configuration_says_why() -> None:
+    both = world()
+    reports = running(both)
+    reports.trouble(EDGE, "pod", "the filter of Pod n/p keeps its last configuration: no")
+    found = said(both, CHAT, reports)["Programmed"]
+    assert (found.status, found.reason) == ("False", "FilterRefuses")
+    assert found.message == "the filter of Pod n/p keeps its last configuration: no"
+    reports.trouble(EDGE, "pod", "")
+    assert said(both, CHAT, reports)["Programmed"].status == "True"
+    reports.trouble(EDGE, "pod", "again")
+    reports.gone(EDGE, "pod")
+    reports.settle()
+    assert said(both, CHAT, reports)["Programmed"].reason == "NoFilter"
 
 
 def test_a_route_that_did_not_change_stays_programmed_while_others_do() -> None:
