@@ -1,6 +1,8 @@
 """Our charts through the real helm, and what it renders through the real API server."""
 
+import base64
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import yaml
 from extension_server.controller.kinds import WATCHED
 from extension_server.options import Options, read
 from extension_server.sidecar.container import HASH_ANNOTATION
+from extension_server.webhook import certificates
 from tests.support import go_modules, helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.helm import HelmFailed, documents, named
@@ -335,9 +338,20 @@ def test_charts_are_installed_upgraded_and_uninstalled(place: ApiServer) -> None
         assert f"hostname: ai-gateway-controller.{helm.NAMESPACE}.svc.cluster.local" in said
         assert "controller.mcp.sessionEncryption has no effect: kind MCPRoute is not served by this release" in said
         assert "s3cret" not in said
+        version = "admissionregistration.k8s.io/v1"
+        name = WEBHOOK.partition(" ")[2]
+        told = place.get(version, "MutatingWebhookConfiguration", name)
+        made = certificates.renewed({}, certificates.Names(), ("localhost",), datetime.now(UTC))
+        assert made is not None
+        authority = made[certificates.Names().authority]
+        for hook in told["webhooks"]:
+            hook["clientConfig"]["caBundle"] = base64.b64encode(authority).decode()
+        place.http.put(f"/apis/{version}/mutatingwebhookconfigurations/{name}", json=told).raise_for_status()
         said = run("upgrade", helm.RELEASE, controller, "--set", "controller.watch.namespaces={team-a}")
         assert "It watches team-a; objects elsewhere are not seen." in said
         place.get("rbac.authorization.k8s.io/v1", "Role", ROLE, "team-a")
+        # What the controller has written stays: nobody waits for it to write it again.
+        assert place.get(version, "MutatingWebhookConfiguration", name)["webhooks"] == told["webhooks"]
         run("rollback", helm.RELEASE, "1")
         with pytest.raises(Refused, match="NotFound"):
             place.get("rbac.authorization.k8s.io/v1", "Role", ROLE, "team-a")
