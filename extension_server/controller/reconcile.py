@@ -133,6 +133,11 @@ class Controller:
         """This process writes."""
         return self._leading
 
+    def is_run(self, gateway: ObjectRef, config_hash: str) -> bool:
+        """Whether every filter that is connected here runs this configuration of the Gateway, or a later one."""
+        wanted = self._world.number(gateway, config_hash)
+        return all(self._world.number(gateway, each) >= wanted for each in self._reports.running(gateway) or ())
+
     def unanswered(self, gateway: ObjectRef) -> None:
         """A translation of the Gateway came before its AI routes were known. Envoy Gateway does not ask again by
         itself; it is made to as soon as they are."""

@@ -70,8 +70,16 @@ class Mediated:
     """`patch` once; then the attributes tell what was seen."""
 
     def __init__(
-        self, tables: Sequence[RouteTable], listeners: Sequence[ListenerElement], mediation: Mediation, remembered: Memo
+        self,
+        tables: Sequence[RouteTable],
+        listeners: Sequence[ListenerElement],
+        mediation: Mediation,
+        remembered: Memo,
+        *,
+        runs: bool = True,
     ) -> None:
+        """`runs`: the filters have this configuration."""
+        self._runs: Final = runs
         self.mediation: Final = mediation
         self._memo: Final = remembered
         self._tables: Final = tables
@@ -117,7 +125,9 @@ class Mediated:
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
         shown, tokens = self._memo.shown, self.mediation.tokens
-        self.decision = shown.decide(self.mediation.compiled.config_hash, tokens, self._tokens, self._clusters, now)
+        self.decision = shown.decide(
+            self.mediation.config_hash, tokens, self._tokens, self._clusters, now, runs=self._runs
+        )
         kept = self._fold(tokens if self.decision.config_hash != shown.config_hash else shown.tokens, now)
         self._memo.turn()
         return [*patched, *kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])]

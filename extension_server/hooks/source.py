@@ -4,7 +4,7 @@ The controller puts a result in whenever it has compiled a Gateway; hooks read w
 that is not there (yet) is answered with something safe: see `translation`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -29,6 +29,9 @@ class MediationSource(Protocol):
     def for_rule(self, rule: RuleName) -> CompiledRule | None:
         """An AI rule by its place in an HTTPRoute, whatever Gateway it is attached to."""
 
+    def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
+        """Whether the Gateway's filters have this configuration, as far as is known here."""
+
 
 class CompiledResults:
     """The source in memory: the last good result of each Gateway. `put` and `remove` replace, they never mutate."""
@@ -39,9 +42,12 @@ class CompiledResults:
         log_attributes: tuple[tuple[str, str], ...] | None = None,
         *,
         warm: bool = True,
+        runs: Callable[[ObjectRef, str], bool] | None = None,
     ) -> None:
         """`log_attributes`: (header, attribute) pairs for access logs; None is the default pair. `warm`: False for a
-        process that has yet to learn what there is, until `warmed`."""
+        process that has yet to learn what there is, until `warmed`. `runs`: see the protocol; everything is run when
+        nobody can tell."""
+        self._runs = runs
         self._sockets = sockets
         self._log_attributes = log_attributes
         self._warm = warm
@@ -81,6 +87,9 @@ class CompiledResults:
                 }
             )
         return self._rules.get(rule)
+
+    def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
+        return self._runs is None or self._runs(gateway, config_hash)
 
     def _mediation(self, compiled: Compiled) -> Mediation:
         if self._log_attributes is None:

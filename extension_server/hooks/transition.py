@@ -2,9 +2,10 @@
 
 The fallback route names the configuration that the filter serves requests with (docs/adr/0004), and each rule's route
 demands the token of one state of that rule. A translation may come while some HTTPRoutes have been written and others
-have not, or bring a cluster that Envoy has yet to warm up. Then the previous configuration stays named: its routes and
-clusters, as they were answered last, are kept beside the new ones, and Envoy Gateway is made to translate again soon.
-Pure; time is passed in. The memory is this process's alone: without it (after a start) the newest is named at once.
+have not, bring a cluster that Envoy has yet to warm up, or be faster than a filter. Then the previous configuration
+stays named: its routes and clusters, as they were answered last, are kept beside the new ones, and Envoy Gateway is
+made to translate again soon. Pure; time is passed in. The memory is this process's alone: without it (after a start)
+the newest is named at once.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +14,8 @@ from typing import Final
 
 WARM: Final = 1.0
 """Seconds that Envoy has to resolve the names of a new cluster before requests are sent there."""
+BUSY: Final = 1.0
+"""Seconds that a filter is given to build a configuration that it has got."""
 LIMIT: Final = 5.0
 """Seconds after which a new configuration is named in any case: an HTTPRoute may never be written."""
 GRACE: Final = 30.0
@@ -72,8 +75,11 @@ class Shown:
         present: frozenset[str],
         clusters: Mapping[str, Cluster],
         now: float,
+        *,
+        runs: bool = True,
     ) -> Decision:
-        """`tokens`: of the newest configuration. `present`, `clusters`: what the translation holds."""
+        """`tokens`: of the newest configuration. `present`, `clusters`: what the translation holds. `runs`: the filters
+        have the newest configuration."""
         behind = not present <= tokens and not present <= tokens | self.tokens
         if not self.config_hash or config_hash == self.config_hash:
             self._pending = None
@@ -83,7 +89,7 @@ class Shown:
         rest = self._pending + LIMIT - now
         # Without any token there is nothing that could be served meanwhile.
         missing = bool(present) and not (tokens - self.tokens) <= present
-        cold = self._cold(clusters, now)
+        cold = max(self._cold(clusters, now), 0.0 if runs else BUSY)
         if rest <= 0 or not (missing or cold > 0):
             self._pending = None
             return Decision(config_hash, behind=behind)

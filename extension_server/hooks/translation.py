@@ -99,7 +99,9 @@ def translate(
         mediation = source.for_gateway(part.gateway.namespace, part.gateway.name)
         if mediation is not None:
             named = _named(part, mediation)
-            mediated = Mediated(part.tables, serving(listeners, part.tables), named, memos.of(part.gateway))
+            runs = source.runs(part.gateway, mediation.config_hash)
+            behind = serving(listeners, part.tables)
+            mediated = Mediated(part.tables, behind, named, memos.of(part.gateway), runs=runs)
             clusters = mediated.patch(clusters, now)
             observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:

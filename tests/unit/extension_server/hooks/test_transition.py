@@ -7,7 +7,7 @@ from extension_server.compile.result import Compiled
 from extension_server.hooks import messages
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
-from extension_server.hooks.transition import GRACE, LIMIT, WARM
+from extension_server.hooks.transition import BUSY, GRACE, LIMIT, WARM
 from extension_server.xds import names, pool, route_table
 from extension_server.xds.resources import Resources
 from filters.contract.config import CONFIG_HEADER, RULE_HEADER
@@ -23,7 +23,9 @@ class World:
     def __init__(self) -> None:
         self.recorded = scenario("one-fqdn")
         self.now = 100.0
-        self.results = CompiledResults()
+        self.run: set[str] | None = None
+        """hashes that the filters have; None: every one"""
+        self.results = CompiledResults(runs=lambda _, config_hash: self.run is None or config_hash in self.run)
         self.sink = Observed()
         self.service = HookService(self.results, self.sink, lambda: self.now)
 
@@ -218,3 +220,18 @@ def test_a_route_that_is_gone_is_not_kept() -> None:
     answer = world.translate(first="a1")
     assert answer.named == "h2"
     assert set(answer.leads) == {"a1"}
+
+
+def test_a_configuration_is_named_when_the_filters_have_it() -> None:
+    world = World()
+    world.compile("h1", first="a1")
+    world.translate(first="a1")
+    world.compile("h2", first="a2")
+    world.run = {"h1"}
+    early = world.translate(first="a2")
+    assert early.named == "h1"
+    assert set(early.leads) == {"a1", "a2"}
+    assert world.observation.again == BUSY
+    world.run = {"h1", "h2"}
+    world.now += BUSY
+    assert world.translate(first="a2").named == "h2"
