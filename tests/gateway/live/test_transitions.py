@@ -17,6 +17,7 @@ from tests.support.envoy_gateway import Provider, wait_until
 
 PORT = 8892
 CHANGES = 6
+MANY = 30
 CHAT = {"model": "m1", "messages": [{"role": "user", "content": "Hello"}]}
 GATEWAY = f"""
 apiVersion: gateway.networking.k8s.io/v1
@@ -57,15 +58,15 @@ spec:
 """
 
 
-def route(name: str) -> str:
+def route(name: str, route_name: str = "moving", model: str = "m1") -> str:
     return f"""
 apiVersion: aigateway.envoyproxy.io/v1beta1
 kind: AIGatewayRoute
-metadata: {{name: moving}}
+metadata: {{name: {route_name}}}
 spec:
   parentRefs: [{{name: moving}}]
   rules:
-    - matches: [{{headers: [{{name: x-ai-eg-model, value: m1}}]}}]
+    - matches: [{{headers: [{{name: x-ai-eg-model, value: {model}}}]}}]
       backendRefs: [{{name: moving-{name}}}]
 """
 
@@ -82,12 +83,14 @@ class Load:
 
     failed: list[str] = field(default_factory=list)
     count: int = 0
+    models: tuple[str, ...] = ("m1",)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=30, trust_env=False) as client:
             while not self._stop.is_set():
-                answer = client.post("/v1/chat/completions", json=CHAT)
+                model = self.models[self.count % len(self.models)]
+                answer = client.post("/v1/chat/completions", json={**CHAT, "model": model})
                 self.count += 1
                 if answer.status_code != 200:
                     self.failed.append(f"{answer.status_code} {answer.text[:200]}")
@@ -100,9 +103,10 @@ def keys(provider: Provider) -> Counter[str]:
     return Counter(dict(each["headers"])["authorization"] for each in provider.recorded())
 
 
-def served() -> bool:
+def served(model: str = "m1") -> bool:
+    body = {**CHAT, "model": model}
     try:
-        return httpx.post(f"http://127.0.0.1:{PORT}/v1/chat/completions", json=CHAT, trust_env=False).is_success
+        return httpx.post(f"http://127.0.0.1:{PORT}/v1/chat/completions", json=body, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 
@@ -143,6 +147,28 @@ def test_no_request_fails_and_no_key_meets_the_other_provider(
         "one": {"Bearer key-one"},
         "two": {"Bearer key-two"},
     }
+
+
+def test_no_request_fails_while_many_routes_change_at_once(
+    live: Live, providers: dict[str, Provider], load: Load
+) -> None:
+    """Each HTTPRoute is written by itself, and Envoy Gateway translates in between."""
+    models = tuple(f"many-{number}" for number in range(MANY))
+    live.apply("---".join(route("one", model, model) for model in models))
+    wait_until(lambda: all(served(model) for model in models), lambda: live.controller.log()[-3000:])
+    load.models = models
+    for each in ("first", "second"):
+        mutation = {"spec": {"headerMutation": {"set": [{"name": "x-state", "value": each}]}}}
+        path = "/apis/aigateway.envoyproxy.io/v1beta1/namespaces/default/aiservicebackends/moving-one"
+        merge = {"content-type": "application/merge-patch+json"}
+        assert live.api.http.patch(path, json=mutation, headers=merge).is_success
+
+        def sent(state: str = each) -> bool:
+            recent = providers["one"].recorded()[-MANY:]
+            return len(recent) == MANY and all(dict(one["headers"]).get("x-state") == state for one in recent)
+
+        wait_until(sent, lambda: str(load.failed[-3:]))
+    assert load.failed == []
 
 
 def test_no_request_fails_when_a_translation_meets_a_controller_that_starts(live: Live, load: Load) -> None:
