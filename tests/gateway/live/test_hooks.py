@@ -1,13 +1,11 @@
 """What the hooks rely on in a real Envoy Gateway."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
-from tests.gateway.live.conftest import Live, running
+from tests.gateway.live.conftest import Live
 from tests.support.envoy_gateway import METRICS_PORT, wait_until
 
 GATEWAY = """
@@ -65,24 +63,13 @@ def quiet(live: Live) -> float:
     return seen[-1]
 
 
-def asked_again(live: Live) -> None:
+def test_envoy_gateway_translates_again_when_it_is_asked_to_and_not_otherwise(live: Live) -> None:
     live.apply(GATEWAY)
     before = quiet(live)
     annotate(live, TRANSLATE_ANNOTATION, "once")
     wait_until(lambda: translations() > before, lambda: "the annotation makes Envoy Gateway translate")
-    # Any other annotation does not.
     before = quiet(live)
     annotate(live, "example.com/other", "once")
     annotate(live, TRANSLATE_ANNOTATION, "twice")
     wait_until(lambda: translations() > before, lambda: "the annotation makes Envoy Gateway translate")
     assert quiet(live) == before + 1
-
-
-def test_envoy_gateway_translates_again_when_it_is_asked_to(live: Live) -> None:
-    asked_again(live)
-
-
-@pytest.mark.parametrize("tool", ["envoy-gateway-1.9"])
-def test_the_next_envoy_gateway_does_too(tmp_path: Path, tool: str) -> None:
-    with running(tmp_path, tool) as found:
-        asked_again(found)
