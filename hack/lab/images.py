@@ -190,7 +190,7 @@ class Python:
         loaded = [each for place, each in files.items() if place == _PROGRAM or place.endswith(".so")]
         libraries = _libraries(each for each in loaded if isinstance(each, Path))
         self._base = Layer({**files, **libraries, **_accounts()})
-        self._project = Layer(_project(_PACKAGES))
+        self._project = Layer(_project(_PACKAGES) | _metadata())
         self._upstream = Layer(_project(("conformance",)))
 
     @property
@@ -222,6 +222,14 @@ def _project(packages: Iterable[str]) -> dict[str, Path | bytes]:
         for source in _tree(_PROJECT / package, skip=("cases",)):
             files.update(_module(f"{_SITE}/{source.relative_to(_PROJECT)}", source))
     return files
+
+
+def _metadata() -> dict[str, Path | bytes]:
+    """What an installed package tells of itself: programs ask for their version."""
+    project = tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]
+    name, version = project["name"], project["version"]
+    content = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    return {f"{_SITE}/{name}-{version}.dist-info/METADATA": content.encode()}
 
 
 def _module(place: str, source: Path) -> dict[str, Path | bytes]:

@@ -87,7 +87,7 @@ def _chart(place: shell.Place, chart: str, release: str, values: dict[str, objec
     file = folders.cache() / f"{chart}-values.yaml"
     file.write_text(yaml.safe_dump(values))
     arguments = ["upgrade", "--install", release, str(_CHARTS / chart), "--namespace", NAMESPACE, "--create-namespace"]
-    shell.helm(place, [*arguments, "--values", str(file), "--wait", "--timeout", "3m"])
+    shell.helm(place, [*arguments, "--values", str(file), "--wait", "--timeout", "2m"])
 
 
 __all__ = ["RELEASES", "Installation", "Release", "install", "prepare"]
