@@ -39,8 +39,12 @@ from extension_server.hooks.server import HookServer
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
 from extension_server.metrics import Gauge, Metrics
-from extension_server.options import BadFlags, Options
+from extension_server.options import Address, BadFlags, Options
 from extension_server.proxies import Proxies
+from extension_server.push.feed import Feed
+from extension_server.push.identity import Identities
+from extension_server.push.presence import Presence
+from extension_server.push.server import PushServer
 from extension_server.webhook.admission import Admission
 from extension_server.webhook.certificates import Names, service_names
 from extension_server.webhook.keeper import Keeper
@@ -77,6 +81,9 @@ class _Observer:
         self._controller = controller
         for gateway in self._early:
             controller.unanswered(gateway)
+
+    def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
+        return self._controller is None or self._controller.is_run(gateway, config_hash)
 
     def turned_away(self, gateway: ObjectRef) -> None:
         if self._controller is None:
@@ -133,7 +140,7 @@ async def run(
     metrics = Metrics()
     readiness = _Readiness(options.cache_sync_timeout)
     observer = _Observer()
-    results = CompiledResults(log_attributes=options.log_attributes, warm=False)
+    results = CompiledResults(log_attributes=options.log_attributes, warm=False, runs=observer.runs)
     hooks = HookServer(HookService(results, observer), metrics.hook_called)
     admin = AdminServer(metrics, readiness.why_not)
     async with contextlib.AsyncExitStack() as stack:
@@ -157,22 +164,26 @@ async def run(
             _now,
             namespaces=_proxy_namespaces(options),
         )
+        feed = Feed()
+        push = PushServer(feed, Identities(measured, options.envoy_gateway_namespace), Presence(reports))
+        push.accept(False)
         controller = Controller(
             measured,
             world,
             store,
-            (results, _Wake(workloads), *sinks),
+            (results, feed, _Wake(workloads), *sinks),
             reports,
             _now,
             namespaces=options.watch_namespaces,
             elector=Elector(measured, options.namespace, options.identity, _now) if options.leader_election else None,
             measure=metrics.reconciled,
-            duties=(workloads.run,),
+            duties=(workloads.run, lambda: _while_leading(push)),
         )
         readiness.controller = controller
         observer.start(controller)
         metrics.watch(_gauges(controller, reports, keeper))
         keeper.subscribe(lambda _: workloads.wake())
+        keeper.subscribe(lambda bundle: push.use(bundle.certificate, bundle.key))
         admission = Admission(
             settings=proxies.settings,
             gateway=proxies.known,
@@ -186,6 +197,7 @@ async def run(
             started(Process(controller, reports, port, webhook_port, metrics_port))
         async with asyncio.TaskGroup() as group:
             group.create_task(keeper.run())
+            group.create_task(push.serve(str(Address(options.hooks.host, options.config_port))))
             group.create_task(controller.run())
             group.create_task(_when_warm(controller, results, hooks))
 
@@ -197,6 +209,15 @@ async def _when_warm(controller: Controller, results: CompiledResults, hooks: Ho
     # What is there at the start mostly stays: looking through it for garbage takes 2 s at 10,000 routes, in which no
     # hook is answered.
     gc.freeze()
+
+
+async def _while_leading(push: PushServer) -> None:
+    """Filters follow the replica that writes the status."""
+    push.accept(True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        push.accept(False)
 
 
 class _Wake:

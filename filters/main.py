@@ -8,6 +8,8 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -27,6 +29,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--socket", required=True, help="unix socket for Envoy (with --workers: <socket>.<i>)")
     parser.add_argument("--config", help="configuration document to start with")
+    parser.add_argument("--config-server", metavar="HOST:PORT", help="controller to get configurations from")
+    parser.add_argument("--config-server-ca", type=Path, metavar="FILE", help="PEM of the controller's authorities")
+    parser.add_argument("--config-server-token", type=Path, metavar="FILE", help="token to prove itself with")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where the last good configuration is kept")
     parser.add_argument("--workers", type=_positive, default=1, help="worker processes (default 1)")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # set by the supervisor
     parser.add_argument("--admin-host", default="127.0.0.1", help="admin HTTP: address (default 127.0.0.1)")
@@ -35,7 +41,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--drain-seconds", type=float, default=10.0, help="how long requests in flight may take to end")
     parser.add_argument("--no-control", action="store_true", help="do not obey stdin, and do not end with it")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.config_server is not None:
+        for name in ("config_server_ca", "config_server_token"):
+            if getattr(arguments, name) is None:
+                parser.error(f"--config-server needs --{name.replace('_', '-')}")
+        if arguments.workers > 1 and arguments.state is None:
+            parser.error("--config-server with --workers needs --state, to hand configurations to the workers")
+    return arguments
 
 
 def _positive(text: str) -> int:
@@ -70,9 +83,27 @@ def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program]
     if arguments.workers > 1 and arguments.worker is None:
         logs.set_up(arguments.log_level, log_format, "filter")
         shared = ["--log-level", arguments.log_level, "--log-format", log_format]
-        return uvloop.run(supervisor.run(options, module, shared))
+        return uvloop.run(supervisor.run(options, module, shared, _follow(arguments)))
     logs.set_up(arguments.log_level, log_format, f"filter-{options.worker}" if options.workers > 1 else "filter")
-    return uvloop.run(worker.run(options, program(options)))
+    # A worker among several is steered by the supervisor.
+    follow = _follow(arguments) if arguments.worker is None else None
+    return uvloop.run(worker.run(options, program(options), follow))
+
+
+def _follow(arguments: argparse.Namespace) -> worker.Follow | None:
+    if arguments.config_server is None:
+        return None
+    # Here, because a process that follows nobody need not hold gRPC in memory.
+    from filters.push import follower
+
+    settings = follower.Settings(
+        server=arguments.config_server,
+        authorities=arguments.config_server_ca,
+        token=arguments.config_server_token,
+        state=arguments.state,
+        release=version("aigw"),
+    )
+    return lambda target: follower.Follower(settings, target)
 
 
 def _program(options: Options, process: str = "") -> worker.Program:

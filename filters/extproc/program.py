@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from filters.contract.config import CONFIG_HEADER, LEVEL_HEADER, LISTENER_HEADER
+from filters.contract.sections import Sections
 from filters.endpoints.base import Endpoint
 from filters.extproc.attempt_exchange import AttemptExchange
 from filters.extproc.exchange import Exchange
@@ -12,7 +13,7 @@ from filters.providers.base import Provider
 from filters.runtime.clock import Clock
 from filters.runtime.credentials import Credentials
 from filters.runtime.snapshot import Builder
-from filters.runtime.store import SnapshotStore
+from filters.runtime.store import Prepared, SnapshotStore
 from filters.telemetry import prometheus
 from filters.telemetry.aggregate import Aggregate
 
@@ -40,8 +41,13 @@ class AiFilters:
 
     def prepare(self, document: bytes) -> Callable[[], str]:
         """See `filters.process.worker.Program`. Raises filters.runtime.errors.ConfigError (a ValueError)."""
-        prepared = self.store.prepare(document)
+        return self._activation(self.store.prepare(document))
 
+    def prepare_sections(self, whole: Sections) -> Callable[[], str]:
+        """See `filters.process.worker.Program`. Raises ConfigError."""
+        return self._activation(self.store.prepare_sections(whole))
+
+    def _activation(self, prepared: Prepared) -> Callable[[], str]:
         def activate() -> str:
             self.store.activate(prepared)
             return prepared.hash

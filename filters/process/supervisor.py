@@ -12,12 +12,14 @@ import signal
 import sys
 import time
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from filters.contract import jsonlib
+from filters.contract.sections import Sections
 from filters.process import control, metrics
 from filters.process.admin import Admin, get_unix
-from filters.process.worker import Options, Stop, admin_socket
+from filters.process.worker import Follow, Options, Stop, admin_socket, following
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         firsts = [loop.create_future() for _ in self._workers]
         for worker, first in zip(self._workers, firsts, strict=True):
-            worker.config = self._options.config
+            worker.config = worker.config or self._options.config
             self._tasks.append(asyncio.create_task(worker.keep_alive(first)))
         try:
             async with asyncio.timeout(START_LIMIT):
@@ -163,6 +165,19 @@ class _Supervisor:
         self.loaded = next((answer.loaded for answer in answers if answer is not None and answer.loaded), self.loaded)
         return self.loaded
 
+    # `filters.process.worker.Target`
+
+    needs_file = True
+
+    async def take(self, whole: Sections, file: Path | None) -> None:
+        if not self._tasks:
+            # Nothing runs yet: the workers start with it.
+            for worker in self._workers:
+                worker.config = str(file)
+            return
+        await self.prepare(str(file))
+        await self.activate(str(file))
+
     async def _metrics(self) -> bytes:
         texts = await asyncio.gather(
             *(get_unix(admin_socket(self._options.socket, worker.number), "/metrics") for worker in self._workers),
@@ -177,16 +192,22 @@ class _Supervisor:
         await asyncio.gather(*self._tasks)
 
 
-async def run(options: Options, module: str, arguments: list[str]) -> int:
+async def run(options: Options, module: str, arguments: list[str], follow: Follow | None = None) -> int:
     """Serves until SIGTERM, SIGINT or the end of stdin. Workers run `module` with `arguments` and their own."""
     supervisor = _Supervisor(options, module, arguments)
     stop = Stop(options.controlled)
+    follower = follow(supervisor) if follow is not None else None
+    if follower is not None:
+        await follower.restore()
     problem = await supervisor.start()
     if problem:
+        if follower is not None:
+            follower.distrust()
         control.say(control.Loaded(error=problem))
         await supervisor.close()
         return 2
     control.say(control.Loaded(loaded=supervisor.loaded, ready=not supervisor.loaded))
-    logger.info("stopping: %s", await stop.wait(supervisor))
+    async with following(follower):
+        logger.info("stopping: %s", await stop.wait(supervisor))
     await supervisor.close()
     return 0

@@ -1,17 +1,19 @@
 """One worker: the process that serves ext_proc. Wires the servers around a `Program`, and runs until told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import glob
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from filters.contract.sections import Sections
 from filters.extproc import peers, server, service
 from filters.extproc.exchange import Exchange
 from filters.process import control, memory
@@ -34,6 +36,10 @@ class Program(Protocol):
     def prepare(self, document: bytes) -> Callable[[], str]:
         """Reads and builds a configuration; what it returns makes that the newest and returns its content hash. Raises
         ValueError with a sentence for people. Runs in a thread of its own, beside requests."""
+        ...
+
+    def prepare_sections(self, whole: Sections) -> Callable[[], str]:
+        """The same for a configuration that was pushed."""
         ...
 
     def exchange(self, metadata: Mapping[str, str]) -> Exchange:
@@ -90,13 +96,63 @@ def admin_socket(base: str, worker: int) -> str:
     return f"{base}.{worker}.admin"
 
 
-async def run(options: Options, program: Program) -> int:
+class Following(Protocol):
+    """Gets configurations pushed. `filters.push.follower.Follower`, where that is wanted."""
+
+    async def restore(self) -> None:
+        """Serves with the last good one, if there is one."""
+        ...
+
+    def distrust(self) -> None:
+        """Nothing can be served with what `restore` gave."""
+        ...
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
+
+
+Follow = Callable[["Target"], Following]
+
+
+class Target(Protocol):
+    """Who takes configurations that are pushed. `filters.push.follower.Target`"""
+
+    needs_file: bool
+
+    async def take(self, whole: Sections, file: Path | None) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def following(follower: Following | None) -> AsyncIterator[None]:
+    """Follows meanwhile. A follower that fails ends nothing else: what runs, runs on."""
+    task = asyncio.create_task(follower.run()) if follower is not None else None
+    if task is not None:
+        task.add_done_callback(_failed)
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+def _failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the controller is not followed any more", exc_info=error)
+
+
+async def run(options: Options, program: Program, follow: Follow | None = None) -> int:
     """Serves until SIGTERM, SIGINT or the end of stdin. Returns the exit code; 2: no good configuration or socket."""
     memory.keep_large_blocks()
     worker = _Worker(options, program)
     stop = Stop(options.controlled)
     if options.config is not None and not await worker.start_with(options.config):
         return 2
+    follower = follow(worker) if follow is not None else None
+    if follower is not None:
+        # Before there is a socket: Envoy tries again while there is none, and gets a 503 from an empty filter.
+        await follower.restore()
     try:
         await worker.listen()
     except OSError as exc:
@@ -105,7 +161,8 @@ async def run(options: Options, program: Program) -> int:
         await worker.close(0.0)
         return 2
     control.say(control.Loaded(loaded=worker.loaded, ready=not worker.loaded))
-    reason = await stop.wait(worker)
+    async with following(follower):
+        reason = await stop.wait(worker)
     logger.info("stopping: %s", reason)
     # A parent that is gone has taken Envoy with it: nobody waits for what is in flight.
     await worker.close(options.drain_seconds if reason != "end of stdin" else 0.0)
@@ -125,6 +182,7 @@ class _Worker:
         self._peer_server = peers.PeerServer(self._processor.answer)
         self._admin = Admin(healthy=lambda: self._health.serving, metrics=self._metrics)
         self._prepared: tuple[str, Callable[[], str]] | None = None
+        self._building = asyncio.Lock()
         self.loaded = ""
 
     async def _metrics(self) -> bytes:
@@ -142,22 +200,36 @@ class _Worker:
     # `filters.process.control.Configurable`
 
     async def prepare(self, path: str) -> None:
-        # Whatever is garbage now is not to be kept by the freeze below.
-        gc.collect()
-        gc.disable()
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        try:
-            self._prepared = path, await asyncio.to_thread(_read_and_prepare, self._program, path)
-        finally:
-            sys.setswitchinterval(interval)
-            gc.enable()
+        self._prepared = path, await self._built(lambda: self._program.prepare(Path(path).read_bytes()))
 
     async def activate(self, path: str) -> str:
         if self._prepared is None or self._prepared[0] != path:
             raise ValueError("this configuration is not prepared")
         _, activate = self._prepared
         self._prepared = None
+        return self._activate(activate)
+
+    # `Target`
+
+    needs_file = False
+
+    async def take(self, whole: Sections, file: Path | None) -> None:
+        self._activate(await self._built(lambda: self._program.prepare_sections(whole)))
+
+    async def _built(self, build: Callable[[], Callable[[], str]]) -> Callable[[], str]:
+        async with self._building:
+            # Whatever is garbage now is not to be kept by the freeze below.
+            gc.collect()
+            gc.disable()
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(SWITCH_INTERVAL)
+            try:
+                return await asyncio.to_thread(build)
+            finally:
+                sys.setswitchinterval(interval)
+                gc.enable()
+
+    def _activate(self, activate: Callable[[], str]) -> str:
         self.loaded = activate()
         self._health.serving = True
         # What lives now lives long: the collector need not look at it again. Snapshots have no cycles: they are freed
@@ -196,10 +268,6 @@ class _Worker:
         self._peer_server.close()
         self._peers.close()
         self._admin.close()
-
-
-def _read_and_prepare(program: Program, path: str) -> Callable[[], str]:
-    return program.prepare(Path(path).read_bytes())
 
 
 class Stop:

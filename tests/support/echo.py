@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from filters import main
+from filters.contract.sections import Sections
 from filters.extproc import messages as m
 from filters.extproc.exchange import CloseReason, Exchange, ExchangeFactory
 from filters.process.worker import Options, Program, process_name
@@ -89,6 +90,9 @@ class EchoProgram(Program):
         if b"bad" in document or f"refused by {self._worker}".encode() in document:
             raise ValueError("the document is bad")
         return lambda: echo_hash(document)
+
+    def prepare_sections(self, whole: Sections) -> Callable[[], str]:
+        return lambda: whole.config_hash
 
     def exchange(self, metadata: Mapping[str, str]) -> Exchange:
         return Echo(worker=self._worker)

@@ -152,6 +152,8 @@ def test_a_document_that_cannot_be_built_leaves_everything_as_it_was() -> None:
     before = store.newest
     with pytest.raises(ConfigError, match="filter configuration"):
         store.load(b"{")
+    with pytest.raises(ConfigError, match="not an update"):
+        store.load(b"?")
     with pytest.raises(ConfigError, match="does not compile"):
         store.load(config.encode(configuration(costs=(Cost("k", "CEL", "x"),))))
     assert store.newest is before

@@ -1,0 +1,209 @@
+"""The push on gRPC over TLS: one stream per filter, on which it gets what its Gateway's configuration becomes.
+
+    feed = Feed()                                    # a sink of the controller
+    server = PushServer(feed, Identities(api, "envoy-gateway-system"), reports)
+    keeper.subscribe(lambda bundle: server.use(bundle.certificate, bundle.key))
+    await server.serve("0.0.0.0:18003")              # listens as soon as there is a certificate
+
+A filter that is slow or silent holds up no other one: each stream waits for its own filter's report before the next
+update, and then sends only the newest.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from extension_server.push.feed import Feed
+from extension_server.push.identity import Filter, Identities, NotNow, Refused
+from extension_server.push.presence import Presence
+from filters.contract import push
+from filters.contract.push import BadMessage, Hello, Report, Running, State
+
+_log = logging.getLogger(__name__)
+
+HELLO_LIMIT: Final = 10.0
+"""Seconds for the first message. An authenticated filter sends it with the call."""
+ANSWER_LIMIT: Final = 120.0
+"""Seconds for a filter to say what became of an update; 10,000 routes take less than one."""
+REVIEWS_AT_ONCE: Final = 16
+"""Callers that the API server is asked about at a time."""
+STOP_GRACE: Final = 1.0
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", push.MAX_REPORT),
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", 16),  # per connection; a filter has one
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+_Context = Any
+"""grpc.aio.ServicerContext; grpcio has no types"""
+
+
+class AddressInUse(OSError):
+    """The address cannot be listened on."""
+
+
+class PushServer:
+    def __init__(self, feed: Feed, identities: Identities, presence: Presence) -> None:
+        self._feed = feed
+        self._identities = identities
+        self.presence = presence
+        self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
+        self._certificate: Any = None
+        self._newer: Any = None
+        self._usable = asyncio.Event()
+        self._server: Any = None
+        self._accepts = True
+        self._streams: set[asyncio.Task[Any]] = set()
+        self.port: int | None = None
+
+    # ---- certificates
+
+    def use(self, certificate: bytes, key: bytes) -> None:
+        """PEM of a chain and its key, for connections from now on."""
+        self._newer = grpc.ssl_server_certificate_configuration(((key, certificate),))
+        self._usable.set()
+
+    def _fetch(self) -> Any:
+        """Called by gRPC, in a thread of its own, for each connection. None: as before."""
+        newer, self._newer = self._newer, None
+        return newer
+
+    # ---- running
+
+    async def serve(self, address: str) -> None:
+        """Listens on `host:port` (port 0: a free one) as soon as there is a certificate, until cancelled. Raises
+        AddressInUse."""
+        await self._usable.wait()
+        initial, self._newer = self._newer, None
+        credentials = grpc.dynamic_ssl_server_credentials(initial, self._fetch)
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((self._handlers(),))
+        try:
+            self.port = int(server.add_secure_port(address, credentials))
+        except RuntimeError as exc:
+            raise AddressInUse(f"cannot listen on {address}: {exc}") from exc
+        await server.start()
+        _log.info("pushing configuration on port %d", self.port)
+        try:
+            await server.wait_for_termination()
+        finally:
+            self.presence.close()
+            await server.stop(STOP_GRACE)
+
+    def accept(self, accepts: bool) -> None:
+        """Whether this replica is the one that filters follow: what they run is known only where they are connected,
+        and the one that writes the status has to know it. The others send them on."""
+        self._accepts = accepts
+        if not accepts:
+            for task in self._streams:
+                task.cancel()
+
+    # ---- one stream
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            push.SERVICE, {push.METHOD: grpc.stream_stream_rpc_method_handler(self._follow)}
+        )
+
+    async def _follow(self, _: object, context: _Context) -> None:
+        if not self._accepts:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "another replica of the controller leads; try again")
+        found = await self._identified(context)
+        await context.send_initial_metadata(())
+        with self._counted():
+            await self._served(found, context)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+    async def _identified(self, context: _Context) -> Filter:
+        token = ""
+        for name, value in context.invocation_metadata() or ():
+            if name == "authorization" and isinstance(value, str):
+                token = value.removeprefix("Bearer ").strip()
+        try:
+            async with self._reviews:
+                return await self._identities.of(token)
+        except Refused as exc:
+            _log.warning("%s is refused a configuration: %s", context.peer(), exc)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
+        except NotNow as exc:
+            _log.warning("%s is sent away for now: %s", context.peer(), exc)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(exc))
+        raise AssertionError  # abort raises
+
+    async def _served(self, found: Filter, context: _Context) -> None:
+        stream = object()
+        try:
+            async with asyncio.timeout(HELLO_LIMIT):
+                hello = await _report(context)
+            if not isinstance(hello, Hello):
+                raise BadMessage("the first message is not Hello")
+            self.presence.came(found, stream)
+            _log.info("%s follows, for %s", found.pod, found.gateway)
+            # A renewed token comes with a new connection, and the pod is looked at again.
+            async with asyncio.timeout(found.valid_for):
+                await self._pushed(found, hello, context)
+        except TimeoutError:
+            _log.debug("the token of %s has ended", found.pod)
+        except BadMessage as exc:
+            _log.warning("%s does not speak our protocol: %s", found.pod, exc)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
+        finally:
+            self.presence.left(found, stream)
+
+    async def _pushed(self, found: Filter, hello: Hello, context: _Context) -> None:
+        running = hello.state
+        self.presence.runs(found, running)
+        if hello.contract != push.CONTRACT:
+            sentence = (
+                f"the filter of {found.pod} is of release {hello.release or 'unknown'}, which does not understand this "
+                "controller's configuration; it keeps its last one until its pod is restarted"
+            )
+            _log.warning("%s", sentence)
+            self.presence.trouble(found, sentence)
+            await asyncio.Event().wait()
+        refused: State | None = None
+        while True:
+            changed = self._feed.changed
+            newest = self._feed.newest(found.gateway)
+            if newest is None or newest in (running, refused):
+                await changed.wait()
+                continue
+            for piece in push.pieces(self._feed.update(found.gateway, running)):
+                await context.write(piece)
+            async with asyncio.timeout(ANSWER_LIMIT):
+                answer = await _report(context)
+            match answer:
+                case Running(state=running):
+                    refused = None
+                    self.presence.runs(found, running)
+                case push.Refused(state=refused, reason=reason):
+                    text = " ".join(reason.split())[: push.MAX_REASON]
+                    _log.error("%s refused configuration %s: %s", found.pod, refused.config_hash, text)
+                    self.presence.trouble(found, f"the filter of {found.pod} keeps its last configuration: {text}")
+                case Hello():
+                    raise BadMessage("a second Hello")
+
+
+async def _report(context: _Context) -> Report:
+    """Raises BadMessage; asyncio.CancelledError when the filter is gone."""
+    message = await context.read()
+    if message is grpc.aio.EOF:
+        raise BadMessage("the stream ended without a report")
+    return push.decode_report(message)
