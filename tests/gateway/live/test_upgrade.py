@@ -1,0 +1,115 @@
+"""What is restarted, changed and replaced while clients go on asking: no request fails."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
+from tests.gateway.live.conftest import Live
+from tests.gateway.live.load import Load, constant, served
+from tests.gateway.live.test_hooks import translations
+from tests.gateway.live.worlds import backend, chat_world, route
+from tests.support.envoy_gateway import Proxy, wait_until
+
+NAME = "steady"
+PORT = 8894
+CHANGES = 200
+MERGE = {"content-type": "application/merge-patch+json"}
+
+
+@pytest.fixture(scope="module")
+def proxy(live: Live) -> Proxy:
+    live.apply(chat_world(NAME, PORT))
+    return live.proxy(f"default/{NAME}")
+
+
+@pytest.fixture
+def load(live: Live, proxy: Proxy) -> Iterator[Load]:
+    live.provider.forget()
+    with constant(PORT, lambda: served(PORT), lambda: live.controller.log()[-3000:]) as made:
+        made.more()
+        yield made
+        live.provider.forget()
+
+
+def translate(live: Live, value: str) -> None:
+    """Makes Envoy Gateway call the hooks."""
+    before = translations()
+    path = f"/apis/gateway.networking.k8s.io/v1/namespaces/default/gateways/{NAME}"
+    patch = {"metadata": {"annotations": {TRANSLATE_ANNOTATION: value}}}
+    assert live.api.http.patch(path, json=patch, headers=MERGE).is_success
+    wait_until(lambda: translations() > before, lambda: "Envoy Gateway translates")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_request_fails_while_the_controller_and_its_hooks_start_anew(
+    live: Live, load: Load, how: signal.Signals
+) -> None:
+    for number in range(2):
+        live.controller.stop(how)
+        load.more()
+        live.controller.start()
+        live.controller.wait_until_ready()
+        load.more()
+        translate(live, f"{how.name}-{number}")
+        load.more()
+    assert not load.failures, load.told()
+
+
+def test_no_request_fails_while_envoy_gateway_and_the_controller_start_anew(live: Live, load: Load) -> None:
+    live.envoy_gateway.stop()
+    load.more()
+    live.controller.stop(signal.SIGKILL)
+    load.more()
+    live.envoy_gateway.start()
+    load.more()
+    live.controller.start()
+    live.controller.wait_until_ready()
+    load.more()
+    translate(live, "both")
+    load.more()
+    assert not load.failures, load.told()
+
+
+def test_no_request_fails_while_routes_change_200_times(live: Live, load: Load) -> None:
+    """Rules come and go in the route that is asked, and other routes come and go beside it."""
+    asked = f"[{{name: {NAME}}}]"
+    for number in range(CHANGES // 4):
+        live.apply(route(NAME, NAME, {"m1": asked, f"extra-{number}": asked}))
+        live.apply(route("beside", NAME, {f"beside-{number}": asked}))
+        live.apply(route(NAME, NAME, {f"first-{number}": asked, "m1": asked}))
+        live.apply(route(NAME, NAME, {"m1": asked}))
+        load.more(8)
+    live.apply(route("beside", NAME, {"the-last": asked}))
+    wait_until(lambda: served(PORT, "the-last"), lambda: live.controller.log()[-3000:])
+    load.more()
+    assert not load.failures, load.told()
+
+
+def test_no_request_fails_while_the_backend_in_use_and_its_key_change(live: Live, load: Load) -> None:
+    path = f"/apis/aigateway.envoyproxy.io/v1beta1/namespaces/default/aiservicebackends/{NAME}"
+
+    def recent() -> list[dict[str, str]]:
+        return [dict(each["headers"]) for each in live.provider.recorded()[-8:]]
+
+    for number in range(10):
+        mutation = {"spec": {"headerMutation": {"set": [{"name": "x-state", "value": str(number)}]}}}
+        assert live.api.http.patch(path, json=mutation, headers=MERGE).is_success
+        live.api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": NAME, "namespace": "default"},
+                "stringData": {"apiKey": f"sk-{number}"},
+            }
+        )
+        wanted = {"x-state": str(number), "authorization": f"Bearer sk-{number}"}
+        wait_until(
+            lambda w=wanted: any(w.items() <= each.items() for each in recent()),  # type: ignore[misc]
+            load.told,
+        )
+        live.provider.forget()
+    live.apply(backend(NAME))
+    load.more()
+    assert not load.failures, load.told()
