@@ -57,7 +57,7 @@ check-layers: $(STAMP) ## import-linter (.importlinter)
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: generate
-generate: generate-schemas generate-crds generate-runtime-lock ## write generated files: schema names, CRDs, Envoy's message types (throw-away environment with pinned xds-protos)
+generate: generate-schemas generate-crds generate-runtime-lock generate-reference ## write generated files: schema names, CRDs, reference pages, Envoy's message types (throw-away environment with pinned xds-protos)
 	@$(BIN)/python hack/generate_descriptors.py
 
 .PHONY: generate-schemas
@@ -68,13 +68,17 @@ generate-schemas: $(STAMP) ## write filters/contract/schemas.py from the modules
 generate-crds: $(STAMP) ## write manifests/crds and the chart of definitions from the models in extension_server/api
 	@$(BIN)/python -m hack.generate_crds
 
+.PHONY: generate-reference
+generate-reference: $(STAMP) ## write docs/reference from the models, the flags and the chart's values
+	@$(BIN)/python -m hack.generate_reference
+
 .PHONY: generate-runtime-lock
 generate-runtime-lock: $(STAMP) ## write manifests/images/requirements.lock from requirements.lock
 	@$(BIN)/python -m hack.generate_runtime_lock
 
 .PHONY: check-generated
 check-generated: $(STAMP) ## are generated files those of their inputs
-	@$(BIN)/python -m hack.generate_schemas --check && $(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && $(BIN)/python -m hack.generate_runtime_lock --check && echo "generated: ok"
+	@$(BIN)/python -m hack.generate_schemas --check && $(BIN)/python hack/generate_descriptors.py --check && $(BIN)/python -m hack.generate_crds --check && $(BIN)/python -m hack.generate_reference --check && $(BIN)/python -m hack.generate_runtime_lock --check && echo "generated: ok"
 
 # Files run on two workers side by side, each whole on one: every service has ports of its own.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile

@@ -162,7 +162,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flag:
+class Flag:
     name: str
     default: str | int | bool | None
     says: str
@@ -174,62 +174,62 @@ _COMPATIBLE: Final = "taken for compatibility, there is no such limit"
 _NO_MCP: Final = "kind MCPRoute is not served by this release"
 _NO_QUOTA: Final = "kind QuotaPolicy is not served by this release"
 
-_FLAGS: Final = (
-    _Flag("port", ":1063", "address of the extension hooks"),
-    _Flag("webhookPort", 9443, "port of the admission webhook (HTTPS)"),
-    _Flag("configPort", 18003, "port that filters get their configuration from (gRPC over TLS)"),
-    _Flag("configAddress", "", "host:port of it as sidecars dial it (default: the Service's name and configPort)"),
-    _Flag("metricsPort", 8080, "port of /metrics, /healthz and /readyz (HTTP)"),
-    _Flag("serviceName", "ai-gateway-controller", "name of the controller's Service; certificates are made for it"),
-    _Flag("envoyGatewayNamespace", "envoy-gateway-system", "namespace of Envoy Gateway"),
-    _Flag("gatewayControllerName", CONTROLLER_NAME, "spec.controllerName of the GatewayClasses that it serves"),
-    _Flag("watchNamespaces", "", "namespaces to watch, with commas; empty: all"),
-    _Flag("enableLeaderElection", True, "one replica of several writes; true or false"),
-    _Flag("cacheSyncTimeout", "2m", "how long the process may take to know everything before it says that it is ready"),
-    _Flag("logLevel", "info", "debug, info, warn or error"),
-    _Flag("logFormat", "text", "text or json"),
-    _Flag("rootPrefix", "/", "path prefix of all AI routes"),
-    _Flag("endpointPrefixes", "", "openai:<prefix>,cohere:<prefix>,anthropic:<prefix>"),
-    _Flag("requestHeaderAttributes", None, "header:attribute,… for metrics, spans and access logs"),
-    _Flag("logRequestHeaderAttributes", None, "the same, for access logs"),
-    _Flag("spanRequestHeaderAttributes", None, "the same, for spans", "spans have no attributes of headers yet"),
-    _Flag("metricsRequestHeaderAttributes", None, "the same, for metrics", "metrics have no labels of headers yet"),
-    _Flag("extProcImage", "aigw/ai-gateway-extproc:latest", "image of the sidecar"),
-    _Flag("extProcImagePullPolicy", "IfNotPresent", "Always, Never or IfNotPresent"),
-    _Flag("extProcImagePullSecrets", "", "names, with semicolons"),
-    _Flag(
+FLAGS: Final = (
+    Flag("port", ":1063", "address of the extension hooks"),
+    Flag("webhookPort", 9443, "port of the admission webhook (HTTPS)"),
+    Flag("configPort", 18003, "port that filters get their configuration from (gRPC over TLS)"),
+    Flag("configAddress", "", "host:port of it as sidecars dial it (default: the Service's name and configPort)"),
+    Flag("metricsPort", 8080, "port of /metrics, /healthz and /readyz (HTTP)"),
+    Flag("serviceName", "ai-gateway-controller", "name of the controller's Service; certificates are made for it"),
+    Flag("envoyGatewayNamespace", "envoy-gateway-system", "namespace of Envoy Gateway"),
+    Flag("gatewayControllerName", CONTROLLER_NAME, "spec.controllerName of the GatewayClasses that it serves"),
+    Flag("watchNamespaces", "", "namespaces to watch, with commas; empty: all"),
+    Flag("enableLeaderElection", True, "one replica of several writes; true or false"),
+    Flag("cacheSyncTimeout", "2m", "how long the process may take to know everything before it says that it is ready"),
+    Flag("logLevel", "info", "debug, info, warn or error"),
+    Flag("logFormat", "text", "text or json"),
+    Flag("rootPrefix", "/", "path prefix of all AI routes"),
+    Flag("endpointPrefixes", "", "openai:<prefix>,cohere:<prefix>,anthropic:<prefix>"),
+    Flag("requestHeaderAttributes", None, "header:attribute,… for metrics, spans and access logs"),
+    Flag("logRequestHeaderAttributes", None, "the same, for access logs"),
+    Flag("spanRequestHeaderAttributes", None, "the same, for spans", "spans have no attributes of headers yet"),
+    Flag("metricsRequestHeaderAttributes", None, "the same, for metrics", "metrics have no labels of headers yet"),
+    Flag("extProcImage", "aigw/ai-gateway-extproc:latest", "image of the sidecar"),
+    Flag("extProcImagePullPolicy", "IfNotPresent", "Always, Never or IfNotPresent"),
+    Flag("extProcImagePullSecrets", "", "names, with semicolons"),
+    Flag(
         "extProcExtraEnvVars",
         "",
         'environment of the sidecar: NAME=value;NAME=value, or as in containers: [{"name": …}]',
     ),
-    _Flag("extProcLogLevel", "info", "debug, info, warn or error"),
-    _Flag("extProcLogFormat", "text", "text or json"),
-    _Flag("extProcEnableRedaction", False, "taken for compatibility", "the filter never logs what users send"),
-    _Flag("extProcMaxRecvMsgSize", 512 * 1024 * 1024, "taken for compatibility", _COMPATIBLE),
-    _Flag("maxRecvMsgSize", 4 * 1024 * 1024, "taken for compatibility", _COMPATIBLE),
-    _Flag("tlsCertSecretName", "self-signed-cert-for-mutating-webhook", "Secret with the certificates"),
-    _Flag("tlsCertDir", "/certs", "taken for compatibility", "certificates are read from the Secret tlsCertSecretName"),
-    _Flag("caBundleName", "ca.crt", "key of the certificate authority in it"),
-    _Flag("tlsCertName", "tls.crt", "key of the certificate"),
-    _Flag("tlsKeyName", "tls.key", "key of the private key"),
-    _Flag("mcpSessionEncryptionSeed", "default-insecure-seed", "taken for compatibility", _NO_MCP),
-    _Flag("mcpSessionEncryptionIterations", 100_000, "taken for compatibility", _NO_MCP),
-    _Flag("mcpFallbackSessionEncryptionSeed", "", "taken for compatibility", _NO_MCP),
-    _Flag("mcpFallbackSessionEncryptionIterations", 100_000, "taken for compatibility", _NO_MCP),
-    _Flag(
+    Flag("extProcLogLevel", "info", "debug, info, warn or error"),
+    Flag("extProcLogFormat", "text", "text or json"),
+    Flag("extProcEnableRedaction", False, "taken for compatibility", "the filter never logs what users send"),
+    Flag("extProcMaxRecvMsgSize", 512 * 1024 * 1024, "taken for compatibility", _COMPATIBLE),
+    Flag("maxRecvMsgSize", 4 * 1024 * 1024, "taken for compatibility", _COMPATIBLE),
+    Flag("tlsCertSecretName", "self-signed-cert-for-mutating-webhook", "Secret with the certificates"),
+    Flag("tlsCertDir", "/certs", "taken for compatibility", "certificates are read from the Secret tlsCertSecretName"),
+    Flag("caBundleName", "ca.crt", "key of the certificate authority in it"),
+    Flag("tlsCertName", "tls.crt", "key of the certificate"),
+    Flag("tlsKeyName", "tls.key", "key of the private key"),
+    Flag("mcpSessionEncryptionSeed", "default-insecure-seed", "taken for compatibility", _NO_MCP),
+    Flag("mcpSessionEncryptionIterations", 100_000, "taken for compatibility", _NO_MCP),
+    Flag("mcpFallbackSessionEncryptionSeed", "", "taken for compatibility", _NO_MCP),
+    Flag("mcpFallbackSessionEncryptionIterations", 100_000, "taken for compatibility", _NO_MCP),
+    Flag(
         "quotaRateLimitServiceAddr",
         "envoy-ai-gateway-ratelimit.envoy-gateway-system",
         "taken for compatibility",
         _NO_QUOTA,
     ),
-    _Flag("quotaRateLimitTimeout", 5, "taken for compatibility", _NO_QUOTA),
-    _Flag("quotaRateLimitFailureModeDeny", False, "taken for compatibility", _NO_QUOTA),
+    Flag("quotaRateLimitTimeout", 5, "taken for compatibility", _NO_QUOTA),
+    Flag("quotaRateLimitFailureModeDeny", False, "taken for compatibility", _NO_QUOTA),
 )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False)
-    for flag in _FLAGS:
+    for flag in FLAGS:
         text = flag.says if flag.default in (None, "") else f"{flag.says} (default {_shown(flag.default)})"
         if isinstance(flag.default, bool):
             parser.add_argument(
@@ -248,7 +248,7 @@ def _shown(default: str | int | bool | None) -> str:
 def _ignored(found: argparse.Namespace) -> Iterator[str]:
     """One sentence per reason."""
     given: dict[str, list[str]] = {}
-    for flag in _FLAGS:
+    for flag in FLAGS:
         if flag.ignored and getattr(found, flag.name) != flag.default:
             given.setdefault(flag.ignored, []).append(f"--{flag.name}")
     for why, names in given.items():

@@ -55,14 +55,14 @@ _SCALARS: Final[dict[Any, Schema]] = {
 
 def of_model(model: type[Model]) -> Schema:
     """The schema of an object."""
-    documents = _documents(model)
+    texts = documents(model)
     properties: Schema = {}
     required: list[str] = []
     for name, field in model.model_fields.items():
         written = field.alias or name
         schema = of_type(field.annotation, field.metadata)
-        if documents.get(name):
-            schema["description"] = documents[name]
+        if texts.get(name):
+            schema["description"] = texts[name]
         if field.is_required():
             required.append(written)
         elif _stated(field):
@@ -199,7 +199,7 @@ def document(model: type[Model]) -> str:
     return _one_line(model.__doc__ or "")
 
 
-def _documents(model: type[Model]) -> dict[str, str]:
+def documents(model: type[Model]) -> dict[str, str]:
     """Field → the text that stands below it in the source, own fields and inherited ones."""
     result: dict[str, str] = {}
     for base in reversed(model.__mro__):

@@ -119,13 +119,13 @@ def _version(kind: Kind, version: Version) -> dict[str, Any]:
     if version.deprecated:
         result |= {"deprecated": True, "deprecationWarning": DEPRECATION}
     return result | {
-        "additionalPrinterColumns": [*_columns(kind)],
+        "additionalPrinterColumns": [*columns(kind)],
         "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": schema(kind, version)},
     }
 
 
-def _columns(kind: Kind) -> Iterator[dict[str, Any]]:
+def columns(kind: Kind) -> Iterator[dict[str, Any]]:
     """Tools read the first one; the others are for people, the long ones with `-o wide` alone."""
     yield {"name": "Status", "type": "string", "jsonPath": ".status.conditions[-1:].type"}
     if kind.name == "AIGatewayRoute":

@@ -1,0 +1,1 @@
+"""What hack/generate_reference.py puts onto pages."""
