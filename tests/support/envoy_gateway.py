@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -169,6 +169,13 @@ class EnvoyGateway:
 
     def stop(self) -> None:
         self._processes.end("envoy-gateway")
+
+    def replace(self, tool: str, definitions: Iterable[Path]) -> None:
+        """By another release, with its CustomResourceDefinitions, as one does by hand: stop, apply, start."""
+        self.stop()
+        self._api.install(*definitions)
+        self.tool = tool
+        self.start()
 
     def wait(self, look: Callable[[], T], what: str) -> T:
         """As `wait_until`; ends early with its log when the process has."""
@@ -360,7 +367,8 @@ class Proxy:
         for port in (19000, 19001, 19002, 19003):
             moved[f"port_value: {port}"] = f"port_value: {port + self.ports.shift}"
         arguments = [_moved(each, moved) for each in found["args"]]
-        arguments[arguments.index("--config-yaml") + 1] = _without_zones(arguments[arguments.index("--config-yaml") + 1])
+        bootstrap = arguments.index("--config-yaml") + 1
+        arguments[bootstrap] = _without_zones(arguments[bootstrap])
         # A directory of the pod's own at the place that all pods know it by.
         inside = f'mount --bind {self._folder / "sockets"} {isolation.SOCKETS} && exec "$@"'
         self._processes.start(
@@ -387,6 +395,17 @@ class Proxy:
         return (
             httpx.get(f"http://127.0.0.1:{self.ports.admin}{path}", timeout=10, trust_env=False).raise_for_status().text
         )
+
+    def filter_ready(self) -> bool:
+        """What the readiness probe of the filter's container sees."""
+        with contextlib.suppress(httpx.HTTPError):
+            url = f"http://127.0.0.1:{self.ports.filter_admin}/health"
+            return httpx.get(url, timeout=5, trust_env=False).is_success
+        return False
+
+    def forget_state(self) -> None:
+        """As when another pod takes its place."""
+        shutil.rmtree(self._folder / "state", ignore_errors=True)
 
     def _answers(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
