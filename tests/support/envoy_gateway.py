@@ -388,6 +388,24 @@ class Proxy:
         self._processes.end(f"{self.name}-envoy")
         self._processes.end(f"{self.name}-filter")
 
+    @property
+    def envoy_pid(self) -> int:
+        return self._processes.pid(f"{self.name}-envoy")
+
+    def drain(self) -> None:
+        """The end of a pod that gets no new connections any more: Envoy sends away those that it has, as Envoy
+        Gateway's preStop command makes it; then it is ended, and the sidecar last, as the kubelet does."""
+        url = f"http://127.0.0.1:{self.ports.admin}/healthcheck/fail"
+        httpx.post(url, timeout=10, trust_env=False).raise_for_status()
+        wait_until(lambda: self.connections() == 0, lambda: f"{self.connections()} connections are left")
+        self.stop()
+        self._api.delete(self.pod)
+
+    def connections(self) -> int:
+        """Of clients."""
+        stats = self.admin("/stats?filter=^http\\.(http|https)-[0-9]+\\.downstream_cx_active$")
+        return sum(int(line.rpartition(" ")[2]) for line in stats.splitlines())
+
     # ---- looking at it
 
     def admin(self, path: str) -> str:

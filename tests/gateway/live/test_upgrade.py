@@ -10,6 +10,7 @@ from tests.gateway.live.conftest import Live
 from tests.gateway.live.load import Load, constant, served
 from tests.gateway.live.test_hooks import translations
 from tests.gateway.live.worlds import backend, chat_world, route
+from tests.support import reuse_port
 from tests.support.envoy_gateway import Proxy, wait_until
 
 NAME = "steady"
@@ -112,4 +113,22 @@ def test_no_request_fails_while_the_backend_in_use_and_its_key_change(live: Live
         live.provider.forget()
     live.apply(backend(NAME))
     load.more()
+    assert not load.failures, load.told()
+
+
+def test_no_request_fails_while_a_pod_takes_the_place_of_another(live: Live, proxy: Proxy, load: Load) -> None:
+    for number in range(2):
+        before = live.proxies[f"default/{NAME}"]
+        after = Proxy(live.api, live.processes, live.folder, f"default/{NAME}", 20 + number)
+        # Until it is ready it is no endpoint.
+        reuse_port.prefer(before.envoy_pid, PORT, 0)
+        after.start()
+        wait_until(after.filter_ready, lambda a=after: live.processes.log(f"{a.name}-filter")[-3000:])  # type: ignore[misc]
+        wait_until(lambda a=after: f":{PORT}" in a.admin("/listeners"), load.told)  # type: ignore[misc]
+        live.proxies[f"default/{NAME}"] = after
+        reuse_port.prefer(before.envoy_pid, PORT, 1)
+        load.more()
+        before.drain()
+        assert after.connections() > 0
+        load.more()
     assert not load.failures, load.told()
