@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from conformance.upstream.recorder import ANSWER
 from filters.contract import jsonlib
@@ -20,6 +20,7 @@ WORKERS: Final = 4
 PAUSE: Final = 0.01
 """Seconds between two requests of one worker: the processes under test need the processor too."""
 TIMEOUT: Final = 30.0
+_decode: Final = jsonlib.decoder(dict[str, Any])
 _PATH: Final = "/v1/chat/completions"
 
 
@@ -33,6 +34,16 @@ class Failure:
     """0: no answer"""
     what: str
 
+    @property
+    def code(self) -> str:
+        """Of the error that the client was told; `cut`: the answer had begun and did not end."""
+        if self.status in (0, 200):
+            return "cut" if self.status else "none"
+        try:
+            return str(_decode(self.what)["error"]["code"])
+        except (jsonlib.JsonError, KeyError, TypeError):
+            return "unreadable"
+
     def __str__(self) -> str:
         return f"{self.after:.2f} s, {self.kind}: {self.status} {self.what}"
 
@@ -44,6 +55,8 @@ class Load:
         self.models = models
         """Asked for in turn. Replace it, do not change it."""
         self.failures: list[Failure] = []
+        self.longest = 0.0
+        """seconds of the slowest good answer"""
         self._port = port
         self._counts = [0] * WORKERS
         self._begin = time.monotonic()
@@ -75,7 +88,7 @@ class Load:
 
     def told(self) -> str:
         lines = "\n".join(str(each) for each in self.failures[-20:])
-        return f"{self.count} requests answered, {len(self.failures)} failed\n{lines}"
+        return f"{self.count} requests answered in at most {self.longest:.2f} s, {len(self.failures)} failed\n{lines}"
 
     def _run(self, worker: int) -> None:
         number = worker
@@ -84,18 +97,26 @@ class Load:
             models = self.models
             model, stream = models[number % len(models)], (number + worker) % 2 == 1
             number += 1
+            begin = time.monotonic()
             try:
                 status, text = _asked(connection, model, stream=stream)
+            except http.client.IncompleteRead as exc:
+                connection = self._next(connection)
+                status, text = 200, f"{exc!r} after {exc.partial[-200:]!r}"
             except (OSError, http.client.HTTPException) as exc:
-                connection.close()
-                connection = self._connection()
+                connection = self._next(connection)
                 status, text = 0, repr(exc)
             if status == 200 and (_whole_stream(text) if stream else _whole_answer(text)):
                 self._counts[worker] += 1
+                self.longest = max(self.longest, time.monotonic() - begin)
             else:
                 kind = "stream" if stream else "whole"
                 self.failures.append(Failure(time.monotonic() - self._begin, kind, status, text[-400:]))
         connection.close()
+
+    def _next(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+        connection.close()
+        return self._connection()
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)

@@ -7,7 +7,7 @@ import pytest
 
 from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
-from tests.gateway.live.load import Load, constant, served
+from tests.gateway.live.load import WORKERS, Load, constant, served
 from tests.gateway.live.test_hooks import translations
 from tests.gateway.live.worlds import backend, chat_world, route
 from tests.support import reuse_port
@@ -132,3 +132,25 @@ def test_no_request_fails_while_a_pod_takes_the_place_of_another(live: Live, pro
         assert after.connections() > 0
         load.more()
     assert not load.failures, load.told()
+
+
+def filter_starts_anew(live: Live, load: Load, how: signal.Signals, times: int) -> None:
+    proxy = live.proxy(f"default/{NAME}")
+    for _ in range(times):
+        live.processes.end(f"{proxy.name}-filter", how)
+        proxy.start_filter()
+        wait_until(proxy.filter_ready, lambda: live.processes.log(f"{proxy.name}-filter")[-3000:])
+        load.more()
+
+
+def test_no_request_fails_while_the_filter_is_restarted_beside_its_envoy(live: Live, load: Load) -> None:
+    filter_starts_anew(live, load, signal.SIGTERM, 2)
+    assert not load.failures, load.told()
+
+
+def test_a_killed_filter_fails_at_most_what_it_held(live: Live, load: Load) -> None:
+    """Requests that come while it is away wait for the next one."""
+    times = 5
+    filter_starts_anew(live, load, signal.SIGKILL, times)
+    assert len(load.failures) <= times * WORKERS, load.told()
+    assert {each.code for each in load.failures} <= {"filter_unavailable", "cut"}, load.told()
