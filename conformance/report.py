@@ -14,13 +14,20 @@ from rich.table import Table
 
 from conformance.case import Case, Plan
 
-Runner = Literal["process", "single", "attempt"]
-"""the in-process run, or the plan through Envoy"""
+Runner = Literal["process", "single", "attempt", "cluster-single", "cluster-attempt"]
+"""the in-process run, the plan through Envoy, the plan through Envoy Gateway"""
 RUNNERS: Final[Mapping[Runner, str]] = {
     "process": "in process",
     "single": "Envoy, single",
     "attempt": "Envoy, attempt",
+    "cluster-single": "Envoy Gateway, single",
+    "cluster-attempt": "Envoy Gateway, attempt",
 }
+_ON_DEMAND: Final[tuple[Runner, ...]] = ("cluster-single", "cluster-attempt")
+"""no columns when they were not run"""
+IN_CLUSTER: Final[Mapping[Plan, Runner]] = {"single": "cluster-single", "attempt": "cluster-attempt"}
+NAMES: Final = ("conformance-report.json", "conformance-report.md", "conformance-report.xml")
+"""files of a report; the last is JUnit's"""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,7 +64,7 @@ class _Row:
     endpoint: str
 
 
-def verdict(case: Case, runner: Literal["process"] | Plan, differences: Iterable[str]) -> Verdict:
+def verdict(case: Case, runner: Runner, differences: Iterable[str]) -> Verdict:
     return Verdict(
         case=case.name,
         provider=case.provider,
@@ -76,15 +83,32 @@ def versions() -> dict[str, str]:
     return found
 
 
+def added(verdicts: Sequence[Verdict], folder: Path) -> Report:
+    """The report in `folder`, where there is one, with these verdicts in place of those of the same runners.
+
+    Raises msgspec.DecodeError for a file that is no report.
+    """
+    file = folder / NAMES[0]
+    kept = msgspec.json.decode(file.read_bytes(), type=Report) if file.is_file() else None
+    before = () if kept is None else kept.verdicts
+    replaced = {each.runner for each in verdicts}
+    return Report(
+        versions=versions(),
+        verdicts=(*(each for each in before if each.runner not in replaced), *verdicts),
+        problems=() if kept is None else kept.problems,
+    )
+
+
 def show(report: Report, console: Console) -> None:
     """One line per provider and endpoint, then what failed."""
     table = Table(title="Conformance", title_justify="left")
     table.add_column("provider")
     table.add_column("endpoint")
-    for title in RUNNERS.values():
-        table.add_column(title, justify="right")
+    columns = _columns(report.verdicts)
+    for runner in columns:
+        table.add_column(RUNNERS[runner], justify="right")
     for row, cells in _summary(report.verdicts).items():
-        table.add_row(row.provider, row.endpoint, *(_colored(cells[runner]) for runner in RUNNERS))
+        table.add_row(row.provider, row.endpoint, *(_colored(cells[runner]) for runner in columns))
     console.print(table)
     for failed in report.failed:
         console.print(f"[red]FAILED[/red] {failed.case} ({RUNNERS[failed.runner]})", highlight=False)
@@ -99,14 +123,10 @@ def show(report: Report, console: Console) -> None:
 def write(report: Report, folder: Path) -> list[Path]:
     """`conformance-report.json`, `.md` and `.xml` (JUnit) in `folder`, which is made when needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "conformance-report.json": msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n",
-        "conformance-report.md": _markdown(report).encode(),
-        "conformance-report.xml": _junit(report),
-    }
-    for name, content in contents.items():
+    document = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    for name, content in zip(NAMES, (document, _markdown(report).encode(), _junit(report)), strict=True):
         (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
+    return [folder / name for name in NAMES]
 
 
 @dataclass(slots=True)
@@ -118,6 +138,11 @@ class _Cell:
         if not self.passed and not self.failed:
             return "–"
         return f"{self.passed}/{self.passed + self.failed}"
+
+
+def _columns(verdicts: Sequence[Verdict]) -> list[Runner]:
+    run = {each.runner for each in verdicts}
+    return [runner for runner in RUNNERS if runner in run or runner not in _ON_DEMAND]
 
 
 def _summary(verdicts: Sequence[Verdict]) -> dict[_Row, dict[Runner, _Cell]]:
@@ -137,16 +162,17 @@ def _colored(cell: _Cell) -> str:
 
 
 def _markdown(report: Report) -> str:
+    columns = _columns(report.verdicts)
     lines = [
         "# Conformance",
         "",
         ", ".join(f"{name} {version}" for name, version in report.versions.items()),
         "",
-        "| provider | endpoint | " + " | ".join(RUNNERS.values()) + " |",
-        "|---|---|" + "---:|" * len(RUNNERS),
+        "| provider | endpoint | " + " | ".join(RUNNERS[runner] for runner in columns) + " |",
+        "|---|---|" + "---:|" * len(columns),
     ]
     for row, cells in _summary(report.verdicts).items():
-        lines.append(f"| {row.provider} | {row.endpoint} | " + " | ".join(str(cells[r]) for r in RUNNERS) + " |")
+        lines.append(f"| {row.provider} | {row.endpoint} | " + " | ".join(str(cells[r]) for r in columns) + " |")
     for failed in report.failed:
         lines += [
             "",

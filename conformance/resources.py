@@ -1,10 +1,11 @@
-"""The gateway's configuration that serves every case, by every plan that can serve it: one file for `aigw run`.
+"""The configuration that serves every case, by every plan that can serve it: one file for `aigw run`, or objects for a
+cluster with Envoy Gateway.
 
 Each (case, plan) is a rule that matches on the header CASE_HEADER. The plan follows from the backends: one backend is
 `single`; a second one of another schema and a lower priority, which is never used, makes the rule `attempt`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from filters.contract.config import AwsCredential, Backend, Credential
 
 CASE_HEADER: Final = "x-conformance-case"
 NAMESPACE: Final = "conformance"
+RULES: Final = 15
+"""of one route, where they are batched: as many as the definition allows"""
 COSTS: Final = {
     "input": "InputToken",
     "output": "OutputToken",
@@ -50,8 +53,20 @@ class Run:
 
 def document(runs: Sequence[Run], *, port: int, access_log: str) -> str:
     """The whole file: a Gateway on `port`, a route per run, the access log as JSON lines in the file `access_log`."""
-    documents = [*_gateway(port, access_log), *(each for run in runs for each in _run(run))]
+    documents = [*_gateway(port, access_log)]
+    for run in runs:
+        documents += [*_backends(run, "127.0.0.1"), _route(run.key, [run])]
     return yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def objects(runs: Sequence[Run], *, port: int, access_log: str, address: str) -> list[Document]:
+    """The same for a cluster: the upstreams are at `address`, and few routes have all the rules."""
+    namespace: Document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    found = [namespace, *_gateway(port, access_log)]
+    for run in runs:
+        found += _backends(run, address)
+    found += [_route(f"runs-{first}", runs[first : first + RULES]) for first in range(0, len(runs), RULES)]
+    return found
 
 
 def _object(version: str, kind: str, name: str, **members: Any) -> Document:
@@ -90,40 +105,43 @@ def _gateway(port: int, access_log: str) -> Iterator[Document]:
     yield _object(_EG, "EnvoyProxy", "log", spec={"telemetry": {"accessLog": {"settings": [setting]}}})
 
 
-def _run(run: Run) -> Iterator[Document]:
-    backend = run.case.backend
-    yield from _backend(run.key, run.case, run.port)
-    references: list[Document] = [{"name": run.key, "priority": 0}]
-    if backend.model_override:
-        references[0]["modelNameOverride"] = backend.model_override
+def _backends(run: Run, address: str) -> Iterator[Document]:
+    yield from _backend(run.key, run.case, address, run.port)
     if run.plan == "attempt":
-        yield _service_backend(f"{run.key}-spare", {"name": _another_schema(backend)}, run.key)
-        references.append({"name": f"{run.key}-spare", "priority": 1})
-    rule = {
-        "matches": [{"headers": [{"type": "Exact", "name": CASE_HEADER, "value": run.key}]}],
-        "backendRefs": references,
-    }
-    yield _object(
+        yield _service_backend(f"{run.key}-spare", {"name": _another_schema(run.case.backend)}, run.key)
+
+
+def _route(name: str, runs: Iterable[Run]) -> Document:
+    return _object(
         _GROUP,
         "AIGatewayRoute",
-        run.key,
+        name,
         spec={
             "parentRefs": [{"name": "gateway", "kind": "Gateway", "group": "gateway.networking.k8s.io"}],
-            "rules": [rule],
+            "rules": [_rule(run) for run in runs],
             "llmRequestCosts": [{"metadataKey": key, "type": type_} for key, type_ in COSTS.items()],
         },
     )
+
+
+def _rule(run: Run) -> Document:
+    references: list[Document] = [{"name": run.key, "priority": 0}]
+    if run.case.backend.model_override:
+        references[0]["modelNameOverride"] = run.case.backend.model_override
+    if run.plan == "attempt":
+        references.append({"name": f"{run.key}-spare", "priority": 1})
+    match = {"headers": [{"type": "Exact", "name": CASE_HEADER, "value": run.key}]}
+    return {"matches": [match], "backendRefs": references}
 
 
 def _another_schema(backend: Backend) -> str:
     return "Anthropic" if backend.schema.name == "OpenAI" else "OpenAI"
 
 
-def _backend(name: str, case: Case, port: int) -> Iterator[Document]:
+def _backend(name: str, case: Case, address: str, port: int) -> Iterator[Document]:
     backend = case.backend
-    yield _object(
-        _EG, "Backend", name, spec={"type": "Endpoints", "endpoints": [{"ip": {"address": "127.0.0.1", "port": port}}]}
-    )
+    endpoint = {"ip": {"address": address, "port": port}}
+    yield _object(_EG, "Backend", name, spec={"type": "Endpoints", "endpoints": [endpoint]})
     schema = {"name": backend.schema.name, "prefix": backend.schema.prefix, "version": backend.schema.version}
     headers, body = backend.header_mutation, backend.body_mutation
     mutations = {

@@ -6,7 +6,7 @@ counted (the access log) is compared with the same expected files as in process.
 
 import contextlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from conformance.case import Case, Plan
-from conformance.gateway import Gateway, free_port, running
+from conformance.gateway import free_port, running
 from conformance.observation import Observation, SeenRequest, SeenResponse, differences
 from conformance.resources import CASE_HEADER, COSTS, Run, document
 from conformance.upstream.http_server import Request
@@ -39,50 +39,79 @@ class Verdict:
 
 async def run_all(cases: Iterable[Case]) -> list[Verdict]:
     """Every case that Envoy can show, by each of its plans. Raises GatewayFailed."""
-    wanted = [(case, plan) for case in cases if "envoy" in case.via for plan in case.plans]
-    if not wanted:
-        return []
     with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
         access_log = Path(directory) / "access.jsonl"
-        async with contextlib.AsyncExitStack() as stack:
-            replays: dict[str, Replay] = {}
-            for case, _ in wanted:
-                if case.name not in replays:
-                    replays[case.name] = await stack.enter_async_context(replaying(case))
-            runs = [
-                Run(case=case, plan=plan, number=number, port=replays[case.name].port)
-                for number, (case, plan) in enumerate(wanted)
-            ]
+        async with replayed(cases) as replays:
+            if not replays.runs:
+                return []
             port = free_port()
             file = Path(directory) / "gateway.yaml"
             file.touch(mode=0o600)
-            file.write_text(document(runs, port=port, access_log=str(access_log)))
-            gateway = stack.enter_context(running(str(file), port=port))
-            client = httpx.AsyncClient(base_url=gateway.base_url, timeout=ANSWER_LIMIT, trust_env=False)
-            await stack.enter_async_context(client)
-            seen = [await _seen(gateway, client, run, replays[run.case.name]) for run in runs]
+            file.write_text(document(replays.runs, port=port, access_log=str(access_log)))
+            with running(str(file), port=port) as gateway:
+                seen = await replays.observe(gateway.base_url, gateway.check)
         # Envoy writes its log in its own time, and all of it when it stops.
-        lines = _log_lines(access_log)
+        return verdicts(seen, access_log)
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """Every run, and the upstream of each case."""
+
+    runs: tuple[Run, ...]
+    _of: Mapping[str, Replay]
+
+    async def observe(self, base_url: str, check: Callable[[], object]) -> list["Seen"]:
+        """Sends every request once. `check` is called after each: it raises when the gateway has ended."""
+        async with httpx.AsyncClient(base_url=base_url, timeout=ANSWER_LIMIT, trust_env=False) as client:
+            return [await _seen(check, client, run, self._of[run.case.name]) for run in self.runs]
+
+
+@contextlib.asynccontextmanager
+async def replayed(cases: Iterable[Case], host: str = "127.0.0.1") -> AsyncIterator[Replays]:
+    """The upstreams listen on `host` until the block ends."""
+    wanted = [(case, plan) for case in cases if "envoy" in case.via for plan in case.plans]
+    async with contextlib.AsyncExitStack() as stack:
+        replays: dict[str, Replay] = {}
+        for case, _ in wanted:
+            if case.name not in replays:
+                replays[case.name] = await stack.enter_async_context(replaying(case, host))
+        runs = (
+            Run(case=case, plan=plan, number=number, port=replays[case.name].port)
+            for number, (case, plan) in enumerate(wanted)
+        )
+        yield Replays(tuple(runs), replays)
+
+
+def verdicts(seen: Iterable["Seen"], access_log: Path) -> list[Verdict]:
+    """What was seen, and what the finished access log counts."""
+    lines = _log_lines(access_log)
     return [
         Verdict(
-            case=run.case,
-            plan=run.plan,
-            differences=(*each.differences, *_accounting_differences(run, each.response, lines.get(run.key))),
+            case=each.run.case,
+            plan=each.run.plan,
+            differences=(
+                *each.differences,
+                *_accounting_differences(each.run, each.response, lines.get(each.run.key)),
+            ),
         )
-        for run, each in zip(runs, seen, strict=True)
+        for each in seen
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
+    """What one request showed to the client and to the provider."""
+
+    run: Run
     response: SeenResponse
     differences: tuple[str, ...]
 
 
-async def _seen(gateway: Gateway, client: httpx.AsyncClient, run: Run, replay: Replay) -> _Seen:
+async def _seen(check: Callable[[], object], client: httpx.AsyncClient, run: Run, replay: Replay) -> Seen:
     replay.take()
     response, broken = await _ask(client, run)
-    gateway.check()
+    check()
     received = replay.take()
     problems = [problem for request in received for problem in _leaks(request, run.case)]
     if len(received) > 1:
@@ -91,7 +120,7 @@ async def _seen(gateway: Gateway, client: httpx.AsyncClient, run: Run, replay: R
         problems.append(f"the client's connection broke: {broken}")
     request = _seen_request(received[0], run.case) if received else None
     problems += differences(run.case, Observation(request=request, response=response, accounting=None))
-    return _Seen(response, tuple(problems))
+    return Seen(run, response, tuple(problems))
 
 
 async def _ask(client: httpx.AsyncClient, run: Run) -> tuple[SeenResponse, str]:

@@ -37,14 +37,14 @@ class Replay:
 
 
 @contextlib.asynccontextmanager
-async def replaying(case: Case) -> AsyncIterator[Replay]:
-    """Listens on a free loopback port until the block ends."""
+async def replaying(case: Case, host: str = "127.0.0.1") -> AsyncIterator[Replay]:
+    """Listens on a free port of `host` until the block ends."""
 
     async def handler(request: Request) -> Response:
         del request
         return _UNEXPECTED if case.answer is None else response(case.answer, case.seed)
 
-    async with serve(handler, record=True) as server:
+    async with serve(handler, host=host, record=True) as server:
         yield Replay(server)
 
 
