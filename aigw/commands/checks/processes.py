@@ -46,8 +46,10 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Process]:
 def instances(proc: Path = Path("/proc")) -> list[Instance]:
     """Gateways that run, each once, by admin port."""
     found: dict[Path, Instance] = {}
+    own = _network("self", proc)
     for each in processes(proc):
-        if _FILTER not in each.command:
+        # The filter of a pod on this machine has the same words, and is none of a person's at this prompt.
+        if _FILTER not in each.command or _network(str(each.pid), proc) != own:
             continue
         socket, port = each.argument("--socket"), each.argument("--admin-port")
         # Workers have the supervisor's socket with a number, and no admin port.
@@ -84,6 +86,13 @@ def _sockets(pid: int, proc: Path) -> set[str]:
             with contextlib.suppress(OSError):
                 found.add(str(descriptor.readlink()))
     return found
+
+
+def _network(pid: str, proc: Path) -> str:
+    """Name of its network namespace; empty when that cannot be seen."""
+    with contextlib.suppress(OSError):
+        return str((proc / pid / "ns" / "net").readlink())
+    return ""
 
 
 def _parent(pid: int, proc: Path) -> int:

@@ -66,8 +66,9 @@ def _text() -> str:
 def documents(now: datetime) -> list[Document]:
     """Everything but the definitions."""
     bundle, certificate = certificates(now)
-    text = _text().replace("BUNDLE", bundle).replace("CERTIFICATE", certificate)
-    text = text.replace("NOW", f'"{now:%Y-%m-%dT%H:%M:%S.%fZ}"')
+    # The time first: base64 may hold its letters.
+    text = _text().replace("NOW", f'"{now:%Y-%m-%dT%H:%M:%S.%fZ}"')
+    text = text.replace("BUNDLE", bundle).replace("CERTIFICATE", certificate)
     return [_filled(each) for each in yaml.load_all(text, yaml.CSafeLoader)]
 
 
