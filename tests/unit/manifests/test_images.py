@@ -103,3 +103,10 @@ def test_nothing_comes_from_elsewhere_but_by_its_hash() -> None:
     assert [rest for verb, rest in instructions() if verb == "ARG"] == ["PYTHON_IMAGE=python:3.11-slim"]
     bases = [rest.split(" AS ")[0] for verb, rest in instructions() if verb == "FROM"]
     assert bases == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}", "base", "base"]
+
+
+def test_a_program_in_an_image_knows_its_release(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "manifests" / "images" / "metadata.py"), str(ROOT / "pyproject.toml")]
+    subprocess.run([*command, str(tmp_path)], check=True)
+    (found,) = metadata.distributions(path=[str(tmp_path)])
+    assert (found.metadata["Name"], found.version) == ("aigw", metadata.version("aigw"))
