@@ -10,9 +10,7 @@ update, and then sends only the newest.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Any, Final
 
 import grpc
@@ -46,6 +44,9 @@ _Context = Any
 """grpc.aio.ServicerContext; grpcio has no types"""
 
 
+_NOT_LEADING: Final = "another replica of the controller leads; try again"
+
+
 class AddressInUse(OSError):
     """The address cannot be listened on."""
 
@@ -56,10 +57,8 @@ class PushServer:
         self._identities = identities
         self.presence = presence
         self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
-        self._certificate: Any = None
         self._newer: Any = None
         self._usable = asyncio.Event()
-        self._server: Any = None
         self._accepts = True
         self._streams: set[asyncio.Task[Any]] = set()
         self.port: int | None = None
@@ -95,16 +94,20 @@ class PushServer:
         try:
             await server.wait_for_termination()
         finally:
-            self.presence.close()
+            self._end_streams("the controller is stopping")
             await server.stop(STOP_GRACE)
+            self.presence.close()
 
     def accept(self, accepts: bool) -> None:
         """Whether this replica is the one that filters follow: what they run is known only where they are connected,
         and the one that writes the status has to know it. The others send them on."""
         self._accepts = accepts
         if not accepts:
-            for task in self._streams:
-                task.cancel()
+            self._end_streams(_NOT_LEADING)
+
+    def _end_streams(self, why: str) -> None:
+        for task in self._streams:
+            task.cancel(why)
 
     # ---- one stream
 
@@ -115,21 +118,24 @@ class PushServer:
 
     async def _follow(self, _: object, context: _Context) -> None:
         if not self._accepts:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "another replica of the controller leads; try again")
-        found = await self._identified(context)
-        await context.send_initial_metadata(())
-        with self._counted():
-            await self._served(found, context)
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        task = asyncio.current_task()
-        assert task is not None
-        self._streams.add(task)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, _NOT_LEADING)
+        # A handler that is cancelled by anybody but its caller sends no status: the caller would wait for ever.
+        stream = asyncio.create_task(self._stream(context))
+        self._streams.add(stream)
         try:
-            yield
+            await asyncio.wait((stream,))
         finally:
-            self._streams.discard(task)
+            self._streams.discard(stream)
+            stream.cancel()
+        try:
+            stream.result()
+        except asyncio.CancelledError as exc:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(exc))
+
+    async def _stream(self, context: _Context) -> None:
+        found = await self._identified(context)
+        await context.send_initial_metadata((push.ACCEPTED,))
+        await self._served(found, context)
 
     async def _identified(self, context: _Context) -> Filter:
         token = ""
@@ -159,8 +165,11 @@ class PushServer:
             # A renewed token comes with a new connection, and the pod is looked at again.
             async with asyncio.timeout(found.valid_for):
                 await self._pushed(found, hello, context)
+        except _Silent:
+            _log.warning("%s has not taken its configuration for %.0f s", found.pod, ANSWER_LIMIT)
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the configuration was not taken in time")
         except TimeoutError:
-            _log.debug("the token of %s has ended", found.pod)
+            _log.debug("%s has to come again: its token has ended, or it said nothing", found.pod)
         except BadMessage as exc:
             _log.warning("%s does not speak our protocol: %s", found.pod, exc)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
@@ -182,14 +191,14 @@ class PushServer:
         while True:
             changed = self._feed.changed
             newest = self._feed.newest(found.gateway)
+            if newest == running and refused is not None:
+                # What was refused is not wanted any more.
+                refused = None
+                self.presence.runs(found, running)
             if newest is None or newest in (running, refused):
                 await changed.wait()
                 continue
-            for piece in push.pieces(self._feed.update(found.gateway, running)):
-                await context.write(piece)
-            async with asyncio.timeout(ANSWER_LIMIT):
-                answer = await _report(context)
-            match answer:
+            match await _sent(context, self._feed.update(found.gateway, running)):
                 case Running(state=running):
                     refused = None
                     self.presence.runs(found, running)
@@ -199,6 +208,21 @@ class PushServer:
                     self.presence.trouble(found, f"the filter of {found.pod} keeps its last configuration: {text}")
                 case Hello():
                     raise BadMessage("a second Hello")
+
+
+class _Silent(Exception):
+    """The filter does not read, or does not answer."""
+
+
+async def _sent(context: _Context, update: bytes) -> Report:
+    """What the filter says about it. Raises _Silent, BadMessage."""
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT):
+            for piece in push.pieces(update):
+                await context.write(piece)
+            return await _report(context)
+    except TimeoutError as exc:
+        raise _Silent from exc
 
 
 async def _report(context: _Context) -> Report:

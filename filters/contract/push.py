@@ -22,6 +22,8 @@ AUDIENCE: Final = "ai-gateway-config"
 """that the tokens of filters are made for"""
 SERVICE: Final = "aigw.push.v1.Configuration"
 METHOD: Final = "Follow"
+ACCEPTED: Final = ("aigw-push", "accepted")
+"""Initial metadata of a stream that is served; gRPC gives empty ones to calls that fail, too."""
 PIECE: Final = 256 * 1024
 """Bytes of an Update per message. gRPC takes 4 MiB by default; small ones leave the event loops time for others."""
 MAX_REPORT: Final = 64 * 1024

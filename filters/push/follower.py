@@ -177,9 +177,8 @@ class Follower:
     async def _converse(self, call: _Call) -> None:
         state = push.NOTHING if self._mistrust else push.state_of(self._sections)
         await call.write(push.encode(Hello(push.CONTRACT, self._settings.release, state)))
-        await call.initial_metadata()
-        if call.done():
-            return
+        if push.ACCEPTED not in tuple(await call.initial_metadata() or ()):
+            return  # the status says why
         logger.info("following the controller at %s", self._settings.server)
         self._said = ""
         pieces: list[bytes] = []
