@@ -163,7 +163,9 @@ async def run(
             lambda: keeper.authorities() if keeper.ready.is_set() else None,
             _now,
             namespaces=_proxy_namespaces(options),
+            registered=lambda: keeper.registered,
         )
+        keeper.subscribe_registration(workloads.wake)
         feed = Feed()
         push = PushServer(feed, Identities(measured, options.envoy_gateway_namespace), Presence(reports))
         push.accept(False)

@@ -6,6 +6,7 @@ there are and what they mean is not known here.
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -161,11 +162,13 @@ class KubernetesApi:
 
     @staticmethod
     async def configuration(kubeconfig: Path | None = None) -> Configuration:
-        """Of a file, else of `KUBECONFIG`, the home directory, or the pod's service account. Raises NoCluster."""
+        """Of a file, else of `KUBECONFIG`, the pod's service account, or the home directory. Raises NoCluster."""
         configuration = Configuration()
         try:
             if kubeconfig is not None:
                 await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+            elif "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG"):
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # theirs
             else:
                 await config.load_config(client_configuration=configuration)
         except (config.ConfigException, OSError, ValueError) as exc:

@@ -36,15 +36,18 @@ class Workloads:
         *,
         namespaces: tuple[str, ...] = (),
         period: float = PERIOD,
+        registered: Callable[[], bool] = lambda: True,
     ) -> None:
         """`wanted`: Gateways whose proxies need the filter → its `template_hash`. `authorities`: PEM, None when there
-        is none yet. `namespaces`: where proxies may be, none for everywhere."""
+        is none yet. `namespaces`: where proxies may be, none for everywhere. `registered`: the API server asks the
+        webhook, so that new pods would be other ones."""
         self._api = api
         self._wanted = wanted
         self._authorities = authorities
         self._now = now
         self._namespaces = namespaces or (None,)
         self._period = period
+        self._registered = registered
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -104,7 +107,7 @@ class Workloads:
         if gateway is None:
             return False
         own = [pod for pod in pods if _belongs(pod, workload)]
-        decision = rollout.decide(workload, own, wanted.get(gateway), self._now())
+        decision = rollout.decide(workload, own, wanted.get(gateway), self._now(), again=self._registered())
         if not decision.annotations:
             return rollout.in_progress(workload)
         name, namespace = workload["metadata"]["name"], workload["metadata"]["namespace"]

@@ -37,8 +37,11 @@ class Decision:
 NOTHING: Final = Decision({})
 
 
-def decide(workload: Document, pods: Sequence[Document], wanted: str | None, now: datetime) -> Decision:
-    """`pods`: those of the workload. `wanted`: hash of the filter that they are to have, None for none."""
+def decide(
+    workload: Document, pods: Sequence[Document], wanted: str | None, now: datetime, *, again: bool = True
+) -> Decision:
+    """`pods`: those of the workload. `wanted`: hash of the filter that they are to have, None for none. `again`: pods
+    that lack the filter may be tried again; without the webhook they would come back as they are."""
     has = _template_annotations(workload)
     own, tried = has.get(container.HASH_ANNOTATION), has.get(AGAIN_ANNOTATION)
     if in_progress(workload) and not (own != wanted and (_is_new(workload) or _is_stuck(workload, pods))):
@@ -47,7 +50,7 @@ def decide(workload: Document, pods: Sequence[Document], wanted: str | None, now
         forgotten = {AGAIN_ANNOTATION: None} if tried is not None else {}
         return Decision({container.HASH_ANNOTATION: wanted, **forgotten}, _why(own, wanted))
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    if wanted is None or all(_is_current(pod, wanted) for pod in alive):
+    if wanted is None or not again or all(_is_current(pod, wanted) for pod in alive):
         return NOTHING
     last = _tries(tried)
     if last.times and now - last.at < min(AGAIN_AFTER * 2 ** min(last.times - 1, 20), AGAIN_LATEST):

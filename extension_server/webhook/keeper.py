@@ -69,12 +69,19 @@ class Keeper:
         self._listeners: list[Callable[[Bundle], None]] = []
         self._said = ""
         self._settled = False
+        self._registrations: list[Callable[[], None]] = []
+        self.registered = False
+        """The API server knows the webhook and trusts it, as far as the leader has seen."""
         self.ready = asyncio.Event()
         """There is a certificate."""
 
     def subscribe(self, listener: Callable[[Bundle], None]) -> None:
         """Called with each new bundle."""
         self._listeners.append(listener)
+
+    def subscribe_registration(self, listener: Callable[[], None]) -> None:
+        """Called whenever `registered` changes."""
+        self._registrations.append(listener)
 
     def bundle(self) -> Bundle:
         """Raises NotKnown."""
@@ -199,13 +206,16 @@ class Keeper:
             if not exc.not_found:
                 raise
             self._say(f"MutatingWebhookConfiguration {self._configuration} is not there: no pod gets the filter")
+            self._registers(False)
             return
         if INJECTED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
+            self._registers(True)
             return
         wanted = base64.b64encode(bundle.authorities).decode()
         hooks = document.get("webhooks") or []
         if all(hook["clientConfig"].get("caBundle") == wanted for hook in hooks):
             self._settled = True
+            self._registers(True)
             return
         changed = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": wanted}} for hook in hooks]
         try:
@@ -215,6 +225,14 @@ class Keeper:
                 raise
         else:
             _log.info("told the API server the authority of %s", self._configuration)
+            self._registers(True)
+
+    def _registers(self, registered: bool) -> None:
+        if registered == self.registered:
+            return
+        self.registered = registered
+        for listener in self._registrations:
+            listener()
 
     def _say(self, text: str) -> None:
         """Each trouble once, not with every look."""

@@ -245,6 +245,21 @@ async def test_an_authority_is_replaced_while_the_api_server_goes_on_asking(
     assert other.bundle() == certificates.bundle()
 
 
+async def test_it_is_known_whether_the_api_server_asks_the_webhook(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    certificates = keeper(client, namespace, Now())
+    changes: list[bool] = []
+    certificates.subscribe_registration(lambda: changes.append(certificates.registered))
+    await certificates.look()
+    await asyncio.to_thread(cluster.delete, configuration(port))
+    await certificates.look()
+    await asyncio.to_thread(cluster.apply, configuration(port))
+    await certificates.look()
+    await certificates.look()
+    assert changes == [True, False, True]
+
+
 async def test_a_webhook_configuration_that_was_reset_is_told_again(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:

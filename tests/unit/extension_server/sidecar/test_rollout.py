@@ -121,6 +121,12 @@ def test_a_rollout_that_cannot_end_is_corrected_without_waiting_for_its_end(
     assert not rollout.decide(busy, [pod], "old", NOW).annotations
 
 
+def test_pods_without_the_filter_are_left_while_the_webhook_is_away() -> None:
+    marked = workload({HASH_ANNOTATION: "hash"})
+    assert not rollout.decide(marked, [WITHOUT], "hash", NOW, again=False).annotations
+    assert rollout.decide(marked, [WITHOUT], "hash", NOW, again=True).annotations
+
+
 def test_pods_that_are_going_and_images_of_others_are_no_reason() -> None:
     going: dict[str, Any] = {
         **WITHOUT,
