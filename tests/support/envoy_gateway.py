@@ -36,6 +36,7 @@ from tests.support.apiserver import ApiServer, Refused
 T = TypeVar("T")
 Document = dict[str, Any]
 
+ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "envoy-gateway-system"
 OWN_NAMESPACE: Final = "envoy-ai-gateway-system"
 CONTROLLER: Final = "gateway.envoyproxy.io/gatewayclass-controller"
@@ -231,6 +232,27 @@ class Ports:
         return container.ADMIN_PORT + self.shift
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Of our programs."""
+
+    contract: int | None = None
+    """of what controller and filters say to each other; None: what its sources say"""
+    source: Path = ROOT
+    """folder with the packages"""
+
+    def command(self, module: str) -> list[str]:
+        other = "" if self.contract is None else f"from filters.contract import push; push.CONTRACT = {self.contract}\n"
+        text = (
+            f"import sys, runpy; sys.path.insert(0, {str(self.source)!r})\n{other}"
+            f"sys.argv[0] = {module!r}; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+        )
+        return [sys.executable, "-c", text]
+
+
+THIS: Final = Release()
+
+
 class Proxy:
     """The pod of one Gateway: an Envoy, and a filter when admission put one there."""
 
@@ -243,6 +265,8 @@ class Proxy:
         self.namespace, self.gateway = gateway.split("/")
         self.name = f"proxy-{number}"
         self.ports = Ports(number * 100)
+        self.release = THIS
+        """of the filter, when it is started"""
         self.pod: Document = {}
 
     # ---- what Deployment controller and kubelet do
@@ -320,7 +344,7 @@ class Proxy:
         }
         arguments = [_moved(each, moved) for each in found["args"]]
         arguments[arguments.index("--admin-port") + 1] = str(self.ports.filter_admin)
-        self._processes.start(f"{self.name}-filter", [sys.executable, "-m", "filters.main", *arguments])
+        self._processes.start(f"{self.name}-filter", [*self.release.command("filters.main"), *arguments])
         wait_until(
             lambda: _listens(self.ports.filter_admin),
             lambda: f"the filter listens\n{self._processes.log(f'{self.name}-filter')[-3000:]}",
@@ -458,11 +482,11 @@ class Controller:
         self._api = api
         self._processes = processes
 
-    def start(self, *flags: str) -> None:
-        """Returns when it is ready."""
+    def start(self, *flags: str, release: Release = THIS) -> None:
+        """Does not wait until it is ready."""
         self._processes.start(
             "controller",
-            [sys.executable, "-m", "extension_server.main", *_PORTS, "--logLevel", "debug", *flags],
+            [*release.command("extension_server.main"), *_PORTS, "--logLevel", "debug", *flags],
             {"KUBECONFIG": str(self._api.kubeconfig), "POD_NAMESPACE": OWN_NAMESPACE},
         )
 
