@@ -136,7 +136,7 @@ lab-down: $(STAMP) ## end the lab, also after a crash
 
 .PHONY: lab-tools
 lab-tools: $(STAMP) ## build what the lab runs (Go; about 25 minutes the first time, cached)
-	@$(BIN)/python -m hack.tools.build $$($(BIN)/python -m hack.lab tools --envoy-gateway $(EG))
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $$($(BIN)/python -m hack.lab tools --envoy-gateway $(EG))
 
 .PHONY: test-e2e
 test-e2e: $(STAMP) ## tests with pods, on the lab or on kind (AIGW_CLUSTER=lab|kind, EG=1.8|1.9); exit code 3: NOT RUN

@@ -48,7 +48,11 @@ def main(command: list[str]) -> int:
         except subprocess.CalledProcessError as exc:
             sys.stderr.write(f"isolation: {' '.join(exc.cmd)} failed: {exc.stderr.decode().strip()}\n")
             return NOT_POSSIBLE
-        return subprocess.run(command, check=False, env={**os.environ, ISOLATED: "1"}).returncode
+        try:
+            return subprocess.run(command, check=False, env={**os.environ, ISOLATED: "1"}).returncode
+        finally:
+            # Else the folder cannot be removed: it is what the layers are mounted from.
+            subprocess.run(["umount", "--lazy", "/etc", name], check=False, capture_output=True)
 
 
 def _set_up(folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_an_sdk_gets_answers_whole_and_in_pieces(live: Live, http: httpx.Client)
     pieces = sdk.chat.completions.create(model="m1", messages=[{"role": "user", "content": "Hello"}], stream=True)
     text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
     assert text.strip() == whole.choices[0].message.content
-    assert [model.id for model in sdk.models.list()] == ["m1"]
+    assert "m1" in [model.id for model in sdk.models.list()]
 
 
 def test_a_new_key_is_sent_without_a_translation(live: Live, http: httpx.Client) -> None:
@@ -106,7 +106,10 @@ def test_priorities_fail_over_to_the_next_backend(live: Live, http: httpx.Client
     live.apply(RETRIES)
     refs = "[{name: dead, priority: 0}, {name: gw, priority: 1}]"
     live.apply(route("failover", "gw", {"fails-over": refs}))
-    assert served(http, "fails-over").json()["model"] == "fails-over"
+    try:
+        assert served(http, "fails-over").json()["model"] == "fails-over"
+    finally:
+        live.api.delete(live.api.get(AIGW, "AIGatewayRoute", "failover"))
 
 
 def test_a_model_that_nobody_serves_is_a_clear_404(http: httpx.Client) -> None:
