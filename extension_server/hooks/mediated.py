@@ -23,6 +23,7 @@ from extension_server.xds import (
     names,
     patches,
     pool,
+    precedence,
     processor,
     route_table,
     service_clusters,
@@ -161,10 +162,11 @@ class Mediated:
                 kept[table, host] = found
             return found
 
+        own_paths = precedence.own_paths(self.mediation)
         for table in self._tables:
             addition = additions.get(table.name, b"")
             change = partial(self._route, table.name, addition, table.name in exposed)
-            folded = table.fold(change, self._opened[table.name], partial(keep, table.name))
+            folded = table.fold(change, self._opened[table.name], partial(keep, table.name), own_paths)
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
@@ -217,7 +219,7 @@ class Mediated:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
         found = self.mediation.of_route(known.label)
         if found is None:
-            return Routed(known.raw, known.token)
+            return Routed(known.raw, known.token, origin="user")
         name, rule = found
         try:
             if rule is None:
@@ -238,7 +240,7 @@ class Mediated:
         """Raises what the patches raise."""
         if known.routed is None or known.addition != addition:
             patched = splicing.fallback_route(known.raw, addition, configuration, self._named)
-            known.routed = Routed(patched, known.token)
+            known.routed = Routed(patched, known.token, origin="last")
             known.addition, known.rule = addition, None
         return known.routed
 

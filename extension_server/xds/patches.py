@@ -11,6 +11,7 @@ from extension_server.xds import (
     listener_filter,
     local_replies,
     log_attributes,
+    precedence,
     route_table,
     routes,
     service_clusters,
@@ -33,7 +34,8 @@ PATCHES: Final[tuple[Patch, ...]] = (
     endpoints.patch,  # the marks that the attempt filter reads
     attempts.patch,
     service_clusters.patch,  # what both filters call must exist before one is enabled
-    fallback.patch,  # last: switches it all on
+    fallback.patch,  # switches it all on
+    precedence.patch,  # last: no patch asks for the order of routes, and what it copies is complete
 )
 
 

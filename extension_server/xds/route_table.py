@@ -50,7 +50,7 @@ def unfold(resources: Resources) -> None:
 
 def token_of(route: bytes) -> str | None:
     """The token that a serialized route demands. Raises DecodeError."""
-    return _token(pool.message_class(pool.ROUTE).FromString(route)) if _HEADER in route else None
+    return demanded(pool.message_class(pool.ROUTE).FromString(route)) if _HEADER in route else None
 
 
 def entry(token: str, routes: Sequence[bytes]) -> bytes:
@@ -84,7 +84,7 @@ def _fold(host: Message) -> None:
     of_token: dict[str, list[bytes]] = {}
     others: list[bytes] = []
     for route in host.routes:
-        token = _token(route)
+        token = demanded(route)
         (others if token is None else of_token.setdefault(token, [])).append(pool.serialized(route))
     if of_token:
         host.matcher.ParseFromString(tree([entry(token, of_token[token]) for token in sorted(of_token)], others))
@@ -101,7 +101,7 @@ def _unfold(host: Message) -> None:
     host.routes.extend(routes)
 
 
-def _token(route: Message) -> str | None:
+def demanded(route: Message) -> str | None:
     """The token that the route demands."""
     for header in route.match.headers:
         if header.name == RULE_HEADER and not header.invert_match:

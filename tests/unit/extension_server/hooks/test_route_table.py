@@ -13,8 +13,9 @@ from tests.support.hooks import GATEWAY, SCENARIOS, Scenario, answered, decoded,
 GENERATED = [each for each in SCENARIOS if each.folder.name == "one-fqdn"]
 
 
-def _with_tokens(scenario: Scenario) -> Any:
-    """The recorded request, with the token in the match of each rule, as our HTTPRoutes demand it."""
+def _with_tokens(scenario: Scenario, *, users: bool) -> Any:
+    """The recorded request, with the token in the match of each rule, as our HTTPRoutes demand it. `users`: with a
+    user's route for everything behind."""
     request = messages.request("PostTranslateModify").FromString(scenario.translation)
     configurations = decoded("routes", request)
     tokens = {rule.token for rule in scenario.compiled().rules}
@@ -24,14 +25,17 @@ def _with_tokens(scenario: Scenario) -> Any:
             for route in host.routes:
                 if "/rule/0/" in route.name:
                     route.match.headers.add(name="x-ai-eg-rule").string_match.exact = token
+            if users:
+                host.routes.add(name="httproute/default/web/rule/0/match/0/*").match.prefix = "/"
     del request.routes[:]
     request.routes.extend(pool.serialized(each) for each in configurations)
     return request
 
 
+@pytest.mark.parametrize("users", [False, True])
 @pytest.mark.parametrize("scenario", GENERATED, ids=str)
-def test_patched_routes_are_folded(scenario: Scenario) -> None:
-    request = _with_tokens(scenario)
+def test_patched_routes_are_folded(scenario: Scenario, users: bool) -> None:
+    request = _with_tokens(scenario, users=users)
     results = scenario.results()
     known = results.for_gateway(GATEWAY.namespace, GATEWAY.name)
     assert known is not None
