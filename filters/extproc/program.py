@@ -33,7 +33,7 @@ class AiFilters:
         """`new_token` gives unguessable, URL-safe texts; `process` is the name by which others ask this process."""
         credentials = Credentials()
         self.store = SnapshotStore(
-            Builder(providers=providers, endpoints=endpoints, credentials=credentials), credentials
+            Builder(providers=providers, endpoints=endpoints, credentials=credentials), credentials, now=clock.monotonic
         )
         self.aggregate = Aggregate()
         self._clock = clock

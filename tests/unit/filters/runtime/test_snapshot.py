@@ -26,7 +26,7 @@ from filters.runtime.credentials import Credentials
 from filters.runtime.errors import ConfigError
 from filters.runtime.matching import ListenerIndex
 from filters.runtime.snapshot import Builder
-from filters.runtime.store import SnapshotStore
+from filters.runtime.store import KEPT_AT_MOST, KEPT_SECONDS, SnapshotStore
 from tests.support.gateway import Gateway, backend, configuration
 
 PROVIDERS = {name: Provider(name, {}) for name in ("OpenAI", "AWSBedrock")}  # type: ignore[arg-type]
@@ -108,6 +108,24 @@ def test_a_request_gets_the_snapshot_that_its_route_names_and_otherwise_the_newe
     hashes = [store.load(_document(number)) for number in range(4)]
     assert [_gateway(store, config_hash) for config_hash in hashes] == ["ns/3", "ns/1", "ns/2", "ns/3"]
     assert _gateway(store, "unknown") == "ns/3"
+
+
+def test_when_much_changes_at_once_what_was_the_newest_a_moment_ago_stays() -> None:
+    now = 0.0
+    credentials = Credentials()
+    builder = Builder(providers=PROVIDERS, endpoints=(), credentials=credentials)
+    store = SnapshotStore(builder, credentials, kept=2, now=lambda: now)
+    hashes = [store.load(_document(number)) for number in range(10)]
+    assert [_gateway(store, config_hash) for config_hash in hashes] == [f"ns/{number}" for number in range(10)]
+    now += KEPT_SECONDS
+    last = store.load(_document(10))
+    assert [_gateway(store, config_hash) for config_hash in hashes] == ["ns/10"] * 9 + ["ns/9"]
+    assert _gateway(store, last) == "ns/10"
+    for number in range(2 * KEPT_AT_MOST):
+        store.load(_document(number))
+    known = [store.load(_document(number)) for number in range(3)]
+    assert [_gateway(store, config_hash) for config_hash in known] == ["ns/0", "ns/1", "ns/2"]
+    assert store.kept == KEPT_AT_MOST
 
 
 def test_loading_a_known_document_again_makes_it_the_newest_without_building_it() -> None:
