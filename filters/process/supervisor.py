@@ -123,8 +123,11 @@ class _Supervisor:
         base += ["--workers", str(options.workers), "--drain-seconds", str(options.drain_seconds)]
         self._workers = [_Worker(i, [*base, "--worker", str(i)]) for i in range(options.workers)]
         self._tasks: list[asyncio.Task[None]] = []
-        self._admin = Admin(healthy=lambda: any(w.serving for w in self._workers), metrics=self._metrics)
+        self._admin = Admin(healthy=self._healthy, metrics=self._metrics)
         self.loaded = ""
+
+    def _healthy(self) -> bool:
+        return bool(self.loaded) and any(worker.serving for worker in self._workers)
 
     async def start(self) -> str:
         """Starts all. Returns what went wrong, empty when all serve."""
