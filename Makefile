@@ -165,6 +165,18 @@ fixtures: $(STAMP) ## rewrite the expected files of conformance/cases (PROVIDER=
 conformance: $(STAMP) ## every case in process and through Envoy, table and out/conformance-report.* (PROVIDER=...)
 	@$(BIN)/python -m conformance run --provider "$(PROVIDER)"
 
+.PHONY: conformance-envoy-gateway
+conformance-envoy-gateway: $(STAMP) ## every case through a real Envoy Gateway too (root); adds its columns to out/conformance-report.*
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS) \
+	  || { echo "conformance-envoy-gateway: NOT RUN, its programs are not built" >&2; exit 1; }
+	@CONFORMANCE_OUT=out $(BIN)/python -m tests.support.isolation \
+	  $(BIN)/python -m pytest -q -p no:xdist tests/gateway/live/test_conformance.py \
+	  || { test $$? -ne 3 || echo "conformance-envoy-gateway: NOT RUN" >&2; exit 1; }
+
+.PHONY: conformance-gateway-api
+conformance-gateway-api: $(STAMP) ## the Gateway API's suite in the lab, AI routes on its Gateways (EG=1.8|1.9; ALONE=1: without us); out/gateway-api-*
+	@TOOLS_SECONDS=$(TOOLS_SECONDS) $(BIN)/python -m conformance.gateway_api --envoy-gateway $(EG) $(if $(ALONE),--alone)
+
 .PHONY: new-provider
 new-provider: $(STAMP) ## start a provider: its module and its first case (NAME=acme)
 	@$(BIN)/python -m conformance new-provider "$(NAME)"
