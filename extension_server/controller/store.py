@@ -27,6 +27,9 @@ from extension_server.controller.kinds import BY_KIND, Watched
 
 T = TypeVar("T", bound=Object)
 
+ENDED: Final = 10_000
+"""Objects that are gone and remembered as such: more than a watch can be ahead of the answers to our own writes."""
+
 _log = logging.getLogger(__name__)
 _CLASS: Final = kind_of(GatewayClass)
 _GATEWAY: Final = kind_of(Gateway)
@@ -152,6 +155,8 @@ class Store:
         self._secrets: dict[ObjectRef, int] = {}
         """version of every Secret there is, whether its content is here or not"""
         self._frozen: dict[str, Mapping[ObjectRef, Held]] = {}
+        self._ended: dict[str, None] = {}
+        """uids of objects that are gone, oldest first"""
 
     # ---- asking
 
@@ -228,7 +233,10 @@ class Store:
         return change
 
     def put(self, watched: Watched, document: Document) -> Change:
-        """The object is new or has changed; older news than what is known changes nothing."""
+        """The object is new or has changed; older news than what is known changes nothing. The answer to a write of
+        ours may be such: it can come after the watch has said that the object is gone."""
+        if document["metadata"].get("uid") in self._ended:
+            return Change()
         match watched.sort:
             case "child":
                 return self._put_child(documents.child(document, watched))
@@ -239,6 +247,8 @@ class Store:
 
     def put_secret(self, document: Document) -> Change:
         """The content of a Secret that is referred to."""
+        if document["metadata"].get("uid") in self._ended:
+            return Change()
         change = self._put(BY_KIND[_SECRET], document)
         ref = documents.ref_of(document, BY_KIND[_SECRET])
         self._secrets[ref] = max(self._secrets.get(ref, 0), documents.version(document))
@@ -246,6 +256,10 @@ class Store:
 
     def remove(self, watched: Watched, document: Document) -> Change:
         """`document` is the last state of an object that is gone."""
+        if uid := document["metadata"].get("uid"):
+            self._ended[uid] = None
+            if len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
         ref = documents.ref_of(document, watched)
         if self._version(watched, ref) > documents.version(document):
             return Change()  # made anew in the meantime

@@ -81,6 +81,29 @@ def test_old_news_change_nothing() -> None:
     assert held.held(CHAT) is not None
 
 
+@pytest.mark.parametrize("kind", ["AIGatewayRoute", "Secret", "HTTPRoute"])
+def test_what_comes_after_the_end_of_an_object_does_not_bring_it_back(kind: str) -> None:
+    made = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}, "data": {}}
+    if kind != "Secret":
+        made = {
+            **deepcopy(ROUTE),
+            "kind": kind,
+            "apiVersion": BY_KIND[kind].models[0].model_fields["api_version"].default,
+        }
+    first = stored(made, uid="first")
+    late = stored(made, uid="first")
+    held = store(first)
+    held.remove(BY_KIND[kind], stored(made, uid="first"))
+    ref = ObjectRef(kind, "n", made["metadata"]["name"])
+    # The answer to a write of ours that the API server took before the object went.
+    assert not held.put(BY_KIND[kind], late)
+    if kind == "Secret":
+        assert not held.put_secret(late)
+        assert held.stale_secrets([ref]) == ()
+    assert (held.held(ref), held.child(ref)) == (None, None)
+    assert held.put(BY_KIND[kind], stored(made, uid="another"))
+
+
 def test_what_means_nothing_makes_no_work() -> None:
     held = store(ROUTE, GATEWAY)
     assert not put(held, stored(ROUTE), stored({**GATEWAY, "status": {"conditions": [{"type": "Programmed"}]}}))
