@@ -68,6 +68,8 @@ def _run(release: Release, options: argparse.Namespace) -> int:
             _install_alone(place, release)
         else:
             installation.install(place, wanted, _step)
+        # What an earlier run has left, after an interruption even routes, would be part of this one.
+        place.kubectl("delete", "namespace", "--ignore-not-found", *suite.namespaces(files))
         values = {"envoy_image": envoy_gateway.ENVOY_IMAGE, "upstream_image": wanted.upstream}
         place.kubectl.apply(*attachment.class_objects({**values, "service_type": place.gateway_service}))
         if not options.alone:

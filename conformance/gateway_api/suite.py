@@ -74,13 +74,23 @@ def folder(module: str = _SUITE) -> Path:
 
 def gateways(files: Path) -> list[SuiteGateway]:
     """Those of the base manifests: they live as long as the suite runs. `files`: the suite's `folder`."""
-    documents = [*filter(None, yaml.safe_load_all((files / "base" / "manifests.yaml").read_text()))]
-    labels = {each["metadata"]["name"]: _labels(each) for each in documents if each["kind"] == "Namespace"}
-    return [_tested(each, labels) for each in documents if each["kind"] == "Gateway"]
+    found = _namespaces(files)
+    return [_tested(each, found) for each in _base(files) if each["kind"] == "Gateway"]
 
 
-def _labels(of: Mapping[str, Any]) -> dict[str, str]:
-    return dict(of["metadata"].get("labels") or {})
+def namespaces(files: Path) -> list[str]:
+    """Those of the base manifests: all that the suite makes is in one of them. `files`: as above."""
+    return sorted(_namespaces(files))
+
+
+def _namespaces(files: Path) -> dict[str, dict[str, str]]:
+    """Name → labels."""
+    found = (each["metadata"] for each in _base(files) if each["kind"] == "Namespace")
+    return {metadata["name"]: dict(metadata.get("labels") or {}) for metadata in found}
+
+
+def _base(files: Path) -> list[dict[str, Any]]:
+    return [*filter(None, yaml.safe_load_all((files / "base" / "manifests.yaml").read_text()))]
 
 
 def _tested(gateway: Mapping[str, Any], labels: Mapping[str, Mapping[str, str]]) -> SuiteGateway:

@@ -44,6 +44,7 @@ def test_gateways_are_those_of_the_base_manifests(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "manifests.yaml").write_text(MANIFESTS)
     assert suite.gateways(tmp_path) == [SAME, SELECTED]
+    assert suite.namespaces(tmp_path) == ["backends", "infra"]
 
 
 def test_an_ai_route_is_where_its_gateways_take_routes_from() -> None:
