@@ -3,7 +3,8 @@
     python -m conformance.upstream.recorder [--port 8080]
 
 `POST …/chat/completions` is answered as OpenAI would, in one piece or as a stream; anything else is a 404 and kept
-nevertheless. `GET /recorded` lists what came as JSON, oldest first; `DELETE /recorded` forgets it. SIGTERM ends it.
+nevertheless. With the header `x-recorder-pause` a stream waits that many seconds before each piece. `GET /recorded`
+lists what came as JSON, oldest first; `DELETE /recorded` forgets it. SIGTERM ends it.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from filters.contract import jsonlib
 ANSWER: Final = "The answer of the recorder."
 USAGE: Final = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 RECORDED: Final = "/recorded"
+PAUSE: Final = "x-recorder-pause"
+_LONGEST: Final = 10.0
 _JSON: Final = (("content-type", "application/json"),)
 _EVENTS: Final = (("content-type", "text/event-stream"),)
 _decode: Final = jsonlib.decoder(dict[str, Any])
@@ -36,7 +39,7 @@ class Recorder:
             return Response(headers=_JSON, body=jsonlib.encode([_shown(each) for each in self._requests]))
         self._requests.append(request)
         if request.method == "POST" and request.target.partition("?")[0].endswith("/chat/completions"):
-            return _answered(request.body)
+            return _answered(request)
         return Response(status=404, headers=_JSON, body=b'{"error":{"message":"the recorder knows no such path"}}')
 
 
@@ -49,22 +52,30 @@ def _shown(request: Request) -> dict[str, Any]:
     }
 
 
-def _answered(body: bytes) -> Response:
+def _answered(request: Request) -> Response:
     try:
-        asked = _decode(body)
+        asked = _decode(request.body)
     except jsonlib.JsonError:
         return Response(status=400, headers=_JSON, body=b'{"error":{"message":"the recorder got no JSON object"}}')
     model = str(asked.get("model", ""))
     if asked.get("stream"):
-        return Response(headers=_EVENTS, body=_stream(model))
+        return Response(headers=_EVENTS, body=_stream(model, _pause(request)))
     message = {"role": "assistant", "content": ANSWER}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return Response(headers=_JSON, body=jsonlib.encode(_document("chat.completion", model, [choice], USAGE)))
 
 
-async def _stream(model: str) -> AsyncIterator[bytes]:
+def _pause(request: Request) -> float:
+    try:
+        return min(max(float(request.headers.get(PAUSE) or 0), 0.0), _LONGEST)
+    except ValueError:
+        return 0.0
+
+
+async def _stream(model: str, pause: float) -> AsyncIterator[bytes]:
     kind = "chat.completion.chunk"
     for word in ANSWER.split(" "):
+        await asyncio.sleep(pause)
         choice = {"index": 0, "delta": {"role": "assistant", "content": f"{word} "}, "finish_reason": None}
         yield _event(_document(kind, model, [choice], None))
     yield _event(_document(kind, model, [{"index": 0, "delta": {}, "finish_reason": "stop"}], None))

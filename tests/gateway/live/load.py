@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from conformance.upstream.recorder import ANSWER
+from conformance.upstream.recorder import PAUSE as PIECE_PAUSE
 from filters.contract import jsonlib
 from tests.support.envoy_gateway import wait_until
 
 WORKERS: Final = 4
+SLOW: Final = WORKERS - 1
+"""The worker whose streams take their time, so that there is always one under way."""
+PIECE: Final = "0.2"
+"""seconds between two pieces of its streams"""
 PAUSE: Final = 0.01
 """Seconds between two requests of one worker: the processes under test need the processor too."""
 TIMEOUT: Final = 30.0
@@ -56,7 +61,7 @@ class Load:
         """Asked for in turn. Replace it, do not change it."""
         self.failures: list[Failure] = []
         self.longest = 0.0
-        """seconds of the slowest good answer"""
+        """seconds of the slowest good answer, but for the slow streams"""
         self._port = port
         self._counts = [0] * WORKERS
         self._begin = time.monotonic()
@@ -78,13 +83,19 @@ class Load:
             each.join()
 
     def more(self, requests: int = 40) -> None:
-        """Returns when every worker has had its part of that many more good answers."""
+        """Returns when every worker has had its part of that many more good answers, the slow one two."""
         goal = [each + requests // WORKERS for each in self._counts]
+        goal[SLOW] = self._counts[SLOW] + 2
 
         def reached() -> bool:
             return all(now >= wanted for now, wanted in zip(self._counts, goal, strict=True))
 
         wait_until(reached, self.told)
+
+    def some(self, requests: int) -> None:
+        """Returns when there have been that many more good answers."""
+        goal = self.count + requests
+        wait_until(lambda: self.count >= goal, self.told)
 
     def told(self) -> str:
         lines = "\n".join(str(each) for each in self.failures[-20:])
@@ -95,11 +106,11 @@ class Load:
         connection = self._connection()
         while not self._stop.wait(PAUSE):
             models = self.models
-            model, stream = models[number % len(models)], (number + worker) % 2 == 1
+            model, stream = models[number % len(models)], worker == SLOW or (number + worker) % 2 == 1
             number += 1
             begin = time.monotonic()
             try:
-                status, text = _asked(connection, model, stream=stream)
+                status, text = _asked(connection, model, stream=stream, piece=PIECE if worker == SLOW else "0")
             except http.client.IncompleteRead as exc:
                 connection = self._next(connection)
                 status, text = 200, f"{exc!r} after {exc.partial[-200:]!r}"
@@ -108,7 +119,8 @@ class Load:
                 status, text = 0, repr(exc)
             if status == 200 and (_whole_stream(text) if stream else _whole_answer(text)):
                 self._counts[worker] += 1
-                self.longest = max(self.longest, time.monotonic() - begin)
+                if worker != SLOW:
+                    self.longest = max(self.longest, time.monotonic() - begin)
             else:
                 kind = "stream" if stream else "whole"
                 self.failures.append(Failure(time.monotonic() - self._begin, kind, status, text[-400:]))
@@ -122,9 +134,9 @@ class Load:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
 
 
-def _asked(connection: http.client.HTTPConnection, model: str, *, stream: bool) -> tuple[int, str]:
+def _asked(connection: http.client.HTTPConnection, model: str, *, stream: bool, piece: str = "0") -> tuple[int, str]:
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
-    connection.request("POST", _PATH, jsonlib.encode(body), {"content-type": "application/json"})
+    connection.request("POST", _PATH, jsonlib.encode(body), {"content-type": "application/json", PIECE_PAUSE: piece})
     answer = connection.getresponse()
     return answer.status, answer.read().decode(errors="replace")
 

@@ -38,6 +38,13 @@ async def test_a_chat_is_streamed(client: httpx.AsyncClient) -> None:
     assert chunks[-1]["usage"] == recorder.USAGE
 
 
+@pytest.mark.parametrize("pause", ["0.001", "-1", "long"])
+async def test_a_stream_that_takes_its_time_is_the_same(client: httpx.AsyncClient, pause: str) -> None:
+    body = {"model": "m", "stream": True}
+    at_once = await client.post(CHAT, json=body)
+    assert (await client.post(CHAT, json=body, headers={recorder.PAUSE: pause})).text == at_once.text
+
+
 async def test_everything_that_came_is_listed_until_it_is_forgotten(client: httpx.AsyncClient) -> None:
     await client.post(CHAT, content=b"no JSON", headers={"authorization": "a"})
     assert (await client.get("/elsewhere")).status_code == 404
