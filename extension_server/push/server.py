@@ -30,6 +30,8 @@ ANSWER_LIMIT: Final = 120.0
 """Seconds for a filter to say what became of an update; 10,000 routes take less than one."""
 REVIEWS_AT_ONCE: Final = 16
 """Callers that the API server is asked about at a time."""
+MAX_STREAMS: Final = 10_000
+"""Callers at a time, known or not. Whoever is one too many comes again."""
 STOP_GRACE: Final = 1.0
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", push.MAX_REPORT),
@@ -119,6 +121,8 @@ class PushServer:
     async def _follow(self, _: object, context: _Context) -> None:
         if not self._accepts:
             await context.abort(grpc.StatusCode.UNAVAILABLE, _NOT_LEADING)
+        if len(self._streams) >= MAX_STREAMS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many filters at a time; try again")
         # A handler that is cancelled by anybody but its caller sends no status: the caller would wait for ever.
         stream = asyncio.create_task(self._stream(context))
         self._streams.add(stream)
@@ -180,9 +184,10 @@ class PushServer:
         running = hello.state
         self.presence.runs(found, running)
         if hello.contract != push.CONTRACT:
+            release = _line(hello.release, 64) or "unknown"
             sentence = (
-                f"the filter of {found.pod} is of release {hello.release or 'unknown'}, which does not understand this "
-                "controller's configuration; it keeps its last one until its pod is restarted"
+                f"the filter of {found.pod} is of release {release}, which does not understand this controller's "
+                "configuration; it keeps its last one until its pod is restarted"
             )
             _log.warning("%s", sentence)
             self.presence.trouble(found, sentence)
@@ -203,11 +208,16 @@ class PushServer:
                     refused = None
                     self.presence.runs(found, running)
                 case push.Refused(state=refused, reason=reason):
-                    text = " ".join(reason.split())[: push.MAX_REASON]
+                    text = _line(reason, push.MAX_REASON)
                     _log.error("%s refused configuration %s: %s", found.pod, refused.config_hash, text)
                     self.presence.trouble(found, f"the filter of {found.pod} keeps its last configuration: {text}")
                 case Hello():
                     raise BadMessage("a second Hello")
+
+
+def _line(text: str, limit: int) -> str:
+    """What a filter says, fit for logs and conditions."""
+    return " ".join(text.split())[:limit]
 
 
 class _Silent(Exception):

@@ -151,6 +151,8 @@ async def run(options: Options, program: Program, follow: Follow | None = None) 
         return 2
     follower = follow(worker) if follow is not None else None
     if follower is not None:
+        # Changes are taken apart and put together in threads.
+        sys.setswitchinterval(SWITCH_INTERVAL)
         # Before there is a socket: Envoy tries again while there is none, and gets a 503 from an empty filter.
         await follower.restore()
     try:

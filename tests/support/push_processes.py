@@ -101,6 +101,7 @@ class ControllerProcess(_Running):
     """Says where it listens in its log; `localhost` is a name in its certificate."""
 
     config_port = 0
+    metrics_port = 0
 
     def ready(self) -> "ControllerProcess":
         wait_until(lambda: "pushing configuration on port" in self.log() or self.process.poll(), "the push listens")
@@ -113,8 +114,17 @@ def controller(
     api: ApiServer, namespace: str, directory: Path, *flags: str, port: int = 0
 ) -> Iterator[ControllerProcess]:
     """One that watches one namespace, which is its own."""
-    config_port = port or free_port()
-    listens = ("--port", "127.0.0.1:0", "--metricsPort", "0", "--webhookPort", "0", "--configPort", str(config_port))
+    config_port, metrics_port = port or free_port(), free_port()
+    listens = (
+        "--port",
+        "127.0.0.1:0",
+        "--metricsPort",
+        str(metrics_port),
+        "--webhookPort",
+        "0",
+        "--configPort",
+        str(config_port),
+    )
     command = [sys.executable, "-m", "extension_server.main", *listens, "--serviceName", "localhost"]
     command += ["--enableLeaderElection=false"]  # else one that was killed is waited for
     environment = {**os.environ, "KUBECONFIG": str(api.kubeconfig), "POD_NAMESPACE": namespace}
@@ -124,7 +134,7 @@ def controller(
             [*command, "--watchNamespaces", namespace, *flags], env=environment, stdout=stream, stderr=stream
         )
     running = ControllerProcess(process, log)
-    running.config_port = config_port
+    running.config_port, running.metrics_port = config_port, metrics_port
     with _ended(process):
         yield running
 

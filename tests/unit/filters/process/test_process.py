@@ -95,8 +95,7 @@ def test_a_refused_configuration_at_start_is_exit_code_2_and_no_socket(bad: Path
 def test_configurations_are_loaded_live_and_bad_ones_are_refused(workers: str, good: Path, bad: Path) -> None:
     port = free_port()
     with running_filter("--workers", workers, "--admin-port", str(port)) as filter_:
-        if workers == "1":
-            assert get(port, "/health") == (500, "no configuration loaded\n")
+        assert get(port, "/health") == (500, "no configuration loaded\n")
         loaded = filter_.load(good).loaded
         assert loaded
         assert get(port, "/health")[0] == 200
