@@ -192,3 +192,9 @@ bench-quick: $(STAMP) ## the rows of `make bench` that the targets are about (ab
 .PHONY: bench-hooks
 bench-hooks: $(STAMP) ## Envoy Gateway's Translation hook at 2,000 and 10,000 routes, over gRPC (about 20 seconds)
 	@$(BIN)/python -m tests.bench.hooks
+
+.PHONY: bench-push
+bench-push: $(STAMP) ## a change's way from the API server to the running filter with 10,000 routes (about 15 minutes)
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) etcd kube-apiserver \
+	  || { echo "bench-push: NOT RUN, its programs are not built" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.push
