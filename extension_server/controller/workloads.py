@@ -36,11 +36,11 @@ class Workloads:
         *,
         namespaces: tuple[str, ...] = (),
         period: float = PERIOD,
-        registered: Callable[[], bool] = lambda: True,
+        registered: Callable[[], datetime | None],
     ) -> None:
         """`wanted`: Gateways whose proxies need the filter → its `template_hash`. `authorities`: PEM, None when there
-        is none yet. `namespaces`: where proxies may be, none for everywhere. `registered`: the API server asks the
-        webhook, so that new pods would be other ones."""
+        is none yet. `namespaces`: where proxies may be, none for everywhere. `registered`: since when the API
+        server asks the webhook; None while it does not, and new pods would be no other ones."""
         self._api = api
         self._wanted = wanted
         self._authorities = authorities
@@ -107,7 +107,7 @@ class Workloads:
         if gateway is None:
             return False
         own = [pod for pod in pods if _belongs(pod, workload)]
-        decision = rollout.decide(workload, own, wanted.get(gateway), self._now(), again=self._registered())
+        decision = rollout.decide(workload, own, wanted.get(gateway), self._now(), registered=self._registered())
         if not decision.annotations:
             return rollout.in_progress(workload)
         name, namespace = workload["metadata"]["name"], workload["metadata"]["namespace"]

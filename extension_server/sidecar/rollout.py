@@ -38,10 +38,11 @@ NOTHING: Final = Decision({})
 
 
 def decide(
-    workload: Document, pods: Sequence[Document], wanted: str | None, now: datetime, *, again: bool = True
+    workload: Document, pods: Sequence[Document], wanted: str | None, now: datetime, *, registered: datetime | None
 ) -> Decision:
-    """`pods`: those of the workload. `wanted`: hash of the filter that they are to have, None for none. `again`: pods
-    that lack the filter may be tried again; without the webhook they would come back as they are."""
+    """`pods`: those of the workload. `wanted`: hash of the filter that they are to have, None for none.
+    `registered`: since when the API server asks the webhook. Without it, pods would come back as they are, and what was
+    tried before counts nothing."""
     has = _template_annotations(workload)
     own, tried = has.get(container.HASH_ANNOTATION), has.get(AGAIN_ANNOTATION)
     if in_progress(workload) and not (own != wanted and (_is_new(workload) or _is_stuck(workload, pods))):
@@ -50,10 +51,14 @@ def decide(
         forgotten = {AGAIN_ANNOTATION: None} if tried is not None else {}
         return Decision({container.HASH_ANNOTATION: wanted, **forgotten}, _why(own, wanted))
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    if wanted is None or not again or all(_is_current(pod, wanted) for pod in alive):
+    if wanted is None or registered is None or all(_is_current(pod, wanted) for pod in alive):
         return NOTHING
     last = _tries(tried)
-    if last.times and now - last.at < min(AGAIN_AFTER * 2 ** min(last.times - 1, 20), AGAIN_LATEST):
+    if (
+        last.times
+        and last.at >= registered
+        and now - last.at < min(AGAIN_AFTER * 2 ** min(last.times - 1, 20), AGAIN_LATEST)
+    ):
         return NOTHING
     text = f"{now.isoformat(timespec='seconds')} {last.times + 1}"
     return Decision({AGAIN_ANNOTATION: text}, "pods lack the filter, or have an old one")

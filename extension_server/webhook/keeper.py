@@ -12,7 +12,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from extension_server.controller.client import Api, ApiError, Document, Resource
@@ -37,6 +37,7 @@ PERIOD: Final = 10.0
 SOON: Final = 0.5
 """Seconds, until everything is in its place after a start, or others have put it there."""
 _EARLY_LOOKS: Final = 30
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -70,8 +71,10 @@ class Keeper:
         self._said = ""
         self._settled = False
         self._registrations: list[Callable[[], None]] = []
-        self.registered = False
-        """The API server knows the webhook and trusts it, as far as the leader has seen."""
+        self._missed = False
+        self.registered: datetime | None = None
+        """Since when the API server knows the webhook and trusts it, as far as the leader has seen: None while it does
+        not, ALWAYS when it was never seen without."""
         self.ready = asyncio.Event()
         """There is a certificate."""
 
@@ -228,9 +231,13 @@ class Keeper:
             self._registers(True)
 
     def _registers(self, registered: bool) -> None:
-        if registered == self.registered:
+        before = self.registered
+        if not registered:
+            self._missed, self.registered = True, None
+        elif before is None:
+            self.registered = self._now() if self._missed else ALWAYS
+        if (before is None) == (self.registered is None):
             return
-        self.registered = registered
         for listener in self._registrations:
             listener()
 

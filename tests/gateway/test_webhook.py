@@ -20,7 +20,7 @@ from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Admission, Known, NotKnown
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
-from extension_server.webhook.keeper import INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
+from extension_server.webhook.keeper import ALWAYS, INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
 from extension_server.webhook.server import WebhookServer
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.envoy import free_port
@@ -248,8 +248,9 @@ async def test_an_authority_is_replaced_while_the_api_server_goes_on_asking(
 async def test_it_is_known_whether_the_api_server_asks_the_webhook(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
-    certificates = keeper(client, namespace, Now())
-    changes: list[bool] = []
+    now = Now()
+    certificates = keeper(client, namespace, now)
+    changes: list[datetime | None] = []
     certificates.subscribe_registration(lambda: changes.append(certificates.registered))
     await certificates.look()
     await asyncio.to_thread(cluster.delete, configuration(port))
@@ -257,7 +258,7 @@ async def test_it_is_known_whether_the_api_server_asks_the_webhook(
     await asyncio.to_thread(cluster.apply, configuration(port))
     await certificates.look()
     await certificates.look()
-    assert changes == [True, False, True]
+    assert changes == [ALWAYS, None, now.value]
 
 
 async def test_a_webhook_configuration_that_was_reset_is_told_again(

@@ -12,6 +12,7 @@ from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import KubernetesApi
 from extension_server.controller.workloads import DEPLOYMENTS, PODS, Workloads
 from extension_server.sidecar import container, mutation
+from extension_server.webhook.keeper import ALWAYS
 from tests.support.apiserver import ApiServer
 from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, proxy
 
@@ -59,7 +60,14 @@ def annotations(workload: dict[str, Any]) -> dict[str, str]:
 
 async def test_a_proxy_is_rolled_out_when_routes_come_and_when_they_go(client: KubernetesApi, proxies: str) -> None:
     wanted: dict[ObjectRef, str] = {}
-    workloads = Workloads(client, lambda: wanted, lambda: None, lambda: datetime.now(UTC), namespaces=(proxies,))
+    workloads = Workloads(
+        client,
+        lambda: wanted,
+        lambda: None,
+        lambda: datetime.now(UTC),
+        namespaces=(proxies,),
+        registered=lambda: ALWAYS,
+    )
     await settled(client, proxies)
     assert not await workloads.look()
     wanted[GATEWAY] = "hash"
@@ -79,7 +87,13 @@ async def test_what_has_changed_is_done_at_once(client: KubernetesApi, proxies: 
     wanted: dict[ObjectRef, str] = {}
     since = (await settled(client, proxies))["metadata"]["resourceVersion"]
     workloads = Workloads(
-        client, lambda: wanted, lambda: None, lambda: datetime.now(UTC), namespaces=(proxies,), period=3600
+        client,
+        lambda: wanted,
+        lambda: None,
+        lambda: datetime.now(UTC),
+        namespaces=(proxies,),
+        registered=lambda: ALWAYS,
+        period=3600,
     )
 
     async def changed() -> None:
@@ -109,7 +123,9 @@ async def test_running_sidecars_are_told_a_new_authority(
     plain["spec"]["containers"][0]["volumeMounts"] = []
     plain["metadata"] |= {"name": "plain", "namespace": proxies}
     await asyncio.to_thread(cluster.create, plain)
-    workloads = Workloads(client, dict, lambda: "new", lambda: datetime.now(UTC), namespaces=(proxies,))
+    workloads = Workloads(
+        client, dict, lambda: "new", lambda: datetime.now(UTC), namespaces=(proxies,), registered=lambda: ALWAYS
+    )
     await workloads.look()
     assert (await client.get(PODS, proxies, "proxy"))["metadata"]["annotations"][container.CA_ANNOTATION] == "new"
     assert "annotations" not in (await client.get(PODS, proxies, "plain"))["metadata"]

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extension_server.webhook import certificates
@@ -93,6 +93,7 @@ def test_a_new_authority_is_trusted_before_it_signs_and_the_old_one_after() -> N
     assert not is_trusted(new, old, late)
 
 
+@settings(deadline=None)  # keys are made, on whatever machine
 @given(st.lists(st.integers(1, 400), max_size=40))
 def test_whenever_it_is_looked_at_those_who_looked_the_day_before_trust_it(days: list[int]) -> None:
     now, data = START, renewed({}, START)
