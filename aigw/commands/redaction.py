@@ -82,6 +82,11 @@ def _secrets(snapshot: Snapshot, config: FilterConfig, environment: Mapping[str,
             case AwsCredential() as aws:
                 yield from (aws.access_key_id, aws.secret_access_key.reveal())
                 yield aws.session_token.reveal() if aws.session_token else ""
+    for backend in config.backends:
+        for name, text in (*backend.header_mutation.set, *backend.body_mutation.set):
+            if is_sensitive(name):
+                # A member's text is JSON; what it is sent as may stand anywhere in a body.
+                yield from (each for each in (text, text.strip('"')) if len(each) >= _LONG)
     # Keys may have been put into any field by substitution.
     yield from (
         value for name, value in environment.items() if name.endswith(("_KEY", "_TOKEN", "_SECRET", "PASSWORD"))

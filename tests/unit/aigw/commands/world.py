@@ -1,5 +1,6 @@
 """Files for the commands: every kind of credential and mutation, each with a secret that must never be printed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -33,8 +34,9 @@ def regex(value: str, name: str = "x-ai-eg-model") -> files.Document:
     return {"name": name, "value": value, "type": "RegularExpression"}
 
 
-def example(*, port: int | str = 1975, upstream: int = 9) -> str:
-    """One Gateway with two hosts, four providers, a rule of each form."""
+def example(*, port: int | str = 1975, ports: Mapping[str, int] | None = None) -> str:
+    """One Gateway with two hosts, three providers (`ports`: provider → its port), a rule of each form."""
+    at = {"openai": 9, "anthropic": 9, "bedrock": 9, **(ports or {})}
     listener = {"name": "http", "protocol": "HTTP", "port": port}
     rules = [
         rule([{"name": "openai"}], exact("gpt-4o")),
@@ -69,7 +71,7 @@ def example(*, port: int | str = 1975, upstream: int = 9) -> str:
             "awsCredentials": {"region": "us-east-1", "credentialsFile": {"secretRef": {"name": "aws"}}},
         },
     )
-    openai = files.backend("openai", "OpenAI", upstream)
+    openai = files.backend("openai", "OpenAI", at["openai"])
     openai[1]["spec"] |= {
         "headerMutation": {
             "set": [{"name": "x-extra-key", "value": KEYS["header"]}, {"name": "x-plain", "value": "shown"}],
@@ -81,8 +83,8 @@ def example(*, port: int | str = 1975, upstream: int = 9) -> str:
         files.gateway(listener),
         route,
         openai,
-        files.backend("anthropic", "Anthropic", upstream),
-        files.backend("bedrock", "AWSBedrock", upstream),
+        files.backend("anthropic", "Anthropic", at["anthropic"]),
+        files.backend("bedrock", "AWSBedrock", at["bedrock"], host="localhost"),
         files.api_key("openai", KEYS["openai"]),
         files.api_key("anthropic", KEYS["anthropic"], "AnthropicAPIKey"),
         secret,
