@@ -72,10 +72,14 @@ def _run(release: Release, options: argparse.Namespace) -> int:
         place.kubectl("delete", "namespace", "--ignore-not-found", *suite.namespaces(files))
         values = {"envoy_image": envoy_gateway.ENVOY_IMAGE, "upstream_image": wanted.upstream}
         place.kubectl.apply(*attachment.class_objects({**values, "service_type": place.gateway_service}))
-        if not options.alone:
-            place.kubectl.apply(*attachment.routes(gateways))
-        _execute(suite.command(report, release.version, options.test), log, _say)
-        if not options.alone:
+        command = suite.command(report, release.version, options.test)
+        if options.alone:
+            _execute(command, log, lambda test: None)
+        else:
+            attached = attachment.AIRoutes(place, gateways, suite.wanting_no_routes(files))
+            attached.attach()
+            _execute(command, log, attached.follow)
+            attached.attach()
             problems.extend(attachment.problems(place, gateways))
     if not report.is_file():
         raise suite.SuiteFailed(f"the suite has written no report; its output is in {log}")
@@ -106,9 +110,9 @@ def _install_alone(place: shell.Place, release: Release) -> None:
     envoy_gateway.install(place, release, ())
 
 
-def _execute(command: Sequence[str], log: Path, say: Callable[[str], object]) -> None:
-    """The suite inside the lab: only there are the addresses that it asks for. Its exit code is not asked: the report
-    says what failed."""
+def _execute(command: Sequence[str], log: Path, begun: Callable[[str], object]) -> None:
+    """The suite inside the lab: only there are the addresses that it asks for. `begun` gets the name of each test. The
+    exit code is not asked: the report says what failed."""
     inside = [sys.executable, "-m", "hack.lab", "exec", *command]
     process = subprocess.Popen(
         inside, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -118,7 +122,8 @@ def _execute(command: Sequence[str], log: Path, say: Callable[[str], object]) ->
         for line in process.stdout:
             file.write(line)
             if test := suite.begun(line):
-                say(test)
+                _say(test)
+                begun(test)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """AI routes on the Gateways that the suite tests: its requests pass through proxies that have our filter.
 
-They are applied before the suite makes its Gateways. `problems` says afterwards whether they were really there.
+They are applied before the suite makes its Gateways, and are away only while a test wants Gateways without any route.
+`problems` says afterwards whether they were really there.
 """
 
 import string
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,30 @@ _REQUEST: Final = {"model": "recorded", "messages": [{"role": "user", "content":
 def class_objects(values: Mapping[str, str]) -> list[dict[str, Any]]:
     """GatewayClass, EnvoyProxy, provider. `values`: what objects.yaml leaves open."""
     return _filled("objects.yaml", values)
+
+
+class AIRoutes:
+    """On the Gateways of the suite, from `attach` on."""
+
+    def __init__(self, cluster: Cluster, gateways: Iterable[SuiteGateway], unwanted: Collection[str]) -> None:
+        """`unwanted`: tests that hold that their Gateway has no route."""
+        self._kubectl = cluster.kubectl
+        self._objects = [*routes(gateways)]
+        self._unwanted = unwanted
+        self._attached = False
+
+    def attach(self) -> None:
+        if not self._attached:
+            self._kubectl.apply(*self._objects)
+        self._attached = True
+
+    def follow(self, test: str) -> None:
+        """A test of the suite has begun."""
+        if test not in self._unwanted:
+            self.attach()
+        elif self._attached:
+            self._kubectl.delete(*(each for each in self._objects if each["kind"] == "AIGatewayRoute"))
+            self._attached = False
 
 
 def routes(gateways: Iterable[SuiteGateway]) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,8 @@ _SKIPPED: Final = (
 """The last one wants a refusal of what Envoy Gateway has as a feature (TLSRouteModeMixed)."""
 _IMAGE: Final = re.compile(r"image:\s*(\S+/(echo-basic|coredns):\S+)")
 _MESH: Final = re.compile(r'FeatureName = "(Mesh\w*)"')
+_SHORT_NAME: Final = re.compile(r'ShortName:\s*"(\w+)"')
+_NO_ROUTES: Final = "GatewayMustHaveZeroRoutes("
 _downloaded = jsonlib.decoder(dict[str, object])
 
 
@@ -81,6 +83,12 @@ def gateways(files: Path) -> list[SuiteGateway]:
 def namespaces(files: Path) -> list[str]:
     """Those of the base manifests: all that the suite makes is in one of them. `files`: as above."""
     return sorted(_namespaces(files))
+
+
+def wanting_no_routes(files: Path) -> frozenset[str]:
+    """Tests that hold that nothing is attached to a Gateway of the base manifests: a route of anybody fails them."""
+    sources = (file.read_text() for file in sorted((files / "tests").glob("*.go")))
+    return frozenset(name for text in sources if _NO_ROUTES in text for name in _SHORT_NAME.findall(text))
 
 
 def _namespaces(files: Path) -> dict[str, dict[str, str]]:

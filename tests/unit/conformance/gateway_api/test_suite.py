@@ -1,9 +1,11 @@
 """What is read from the files of the Gateway API's suite."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from conformance.cluster.cluster import Cluster
 from conformance.gateway_api import attachment, suite
 from conformance.gateway_api.suite import SuiteGateway
 
@@ -53,6 +55,40 @@ def test_an_ai_route_is_where_its_gateways_take_routes_from() -> None:
         ("infra", [{"name": "same", "namespace": "infra"}]),
         ("backends", [{"name": "selected", "namespace": "infra"}]),
     ]
+
+
+def test_tests_that_want_no_routes_are_found_in_their_source(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    for name, body in {"Wants": "kubernetes.GatewayMustHaveZeroRoutes(t, gw)", "Other": "kubernetes.Other(t)"}.items():
+        text = f'var {name} = suite.ConformanceTest{{\n\tShortName:   "{name}",\n\tTest: func() {{ {body} }},\n}}\n'
+        (tmp_path / "tests" / f"{name.lower()}.go").write_text(text)
+    assert suite.wanting_no_routes(tmp_path) == {"Wants"}
+
+
+class Recorder:
+    """A cluster that remembers which kinds are applied and deleted."""
+
+    def __init__(self) -> None:
+        self.kubectl = self
+        self.seen: list[tuple[str, int]] = []
+
+    def apply(self, *objects: Any) -> None:
+        self.seen.append(("apply", len(objects)))
+
+    def delete(self, *objects: Any) -> None:
+        assert {each["kind"] for each in objects} == {"AIGatewayRoute"}
+        self.seen.append(("delete", len(objects)))
+
+
+def test_ai_routes_are_away_only_while_a_test_wants_none() -> None:
+    recorder = Recorder()
+    routes = attachment.AIRoutes(cast("Cluster", recorder), [SAME, SELECTED], {"Wants", "WantsToo"})
+    routes.attach()
+    for test in ("First", "Wants", "WantsToo", "Second", "Third"):
+        routes.follow(test)
+    routes.attach()
+    everything = len([*attachment.routes([SAME, SELECTED])])
+    assert recorder.seen == [("apply", everything), ("delete", 2), ("apply", everything)]
 
 
 @pytest.mark.parametrize(
