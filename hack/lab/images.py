@@ -18,6 +18,8 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +76,9 @@ class Image:
     environment: tuple[str, ...] = ()
 
 
+_KEPT_SECONDS: Final = 3600.0
+
+
 def archive(label: str, images: Sequence[Image]) -> Path:
     """One file with these images, written when there is none of this content yet. Layers that they share are in it
     once."""
@@ -86,15 +91,16 @@ def archive(label: str, images: Sequence[Image]) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}")
-    try:
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        partial = Path(work) / target.name
         _write(images, digests, partial)
         partial.rename(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    now = time.time()
     for old in target.parent.glob(f"{label}-{'[0-9a-f]' * 16}.tar"):
-        if old != target:
-            old.unlink(missing_ok=True)
+        # Another lab, of another state of the tree, may be about to load its own.
+        with contextlib.suppress(FileNotFoundError):
+            if old != target and now - old.stat().st_mtime > _KEPT_SECONDS:
+                old.unlink()
     return target
 
 
