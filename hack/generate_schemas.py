@@ -30,11 +30,19 @@ API: Final = (
 
 def render(provided: Iterable[str]) -> str:
     """The module's text. `provided` are the schemas of the provider modules."""
-    names = [*API, *sorted(set(provided) - set(API))]
+    provided = frozenset(provided)
+    names = [*API, *sorted(provided - set(API))]
     lines = "".join(f'    "{name}",\n' for name in names)
+    served = "".join(f'        "{name}",\n' for name in names if name in provided)
     return f'''"""The APIs that upstreams speak. Written by `make generate` from filters/providers."""
 
-from typing import Literal
+from typing import Final, Literal
+
+SERVED: Final = frozenset(
+    {{
+{served}    }}
+)
+"""Those that a provider module translates for; the others wait for theirs."""
 
 SchemaName = Literal[
 {lines}]

@@ -13,10 +13,10 @@ from extension_server.api import aigateway, envoy_gateway, gateway
 from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, AnyBackendSecurityPolicy
 from extension_server.api.base import Object
 from extension_server.api.gateway import BackendTLSPolicy, Gateway, HTTPRoute
+from extension_server.compile import backends
 from extension_server.compile.gateway import compile_gateway, sorted_findings
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
-from filters.providers import registry
 
 _POLICIES: Final[tuple[type[envoy_gateway.Policy], ...]] = (
     envoy_gateway.BackendTrafficPolicy,
@@ -96,15 +96,10 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _schemas(snapshot: Snapshot) -> Iterator[Finding]:
-    """Backends that no translator is there for."""
-    backends = [backend for backend in snapshot.all(AIServiceBackend) if backend.spec is not None]
-    served = registry.load() if backends else {}
-    for backend in backends:
-        assert backend.spec is not None
-        name = backend.spec.schema_.name
-        if name not in served:
-            message = f"{name} is not served yet: requests for this backend are answered with 422"
-            yield _finding(backend, "spec.schema.name", "NotServed", message, warning=True)
+    """Backends that no translator is there for, whether a rule refers to them or not."""
+    for backend in snapshot.all(AIServiceBackend):
+        if backend.spec is not None:
+            yield from backends.not_served(backend, backend.spec.schema_, "warning")
 
 
 def _parents(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from extension_server.api import aigateway, envoy_gateway, gateway
 from extension_server.api.aigateway import (
@@ -20,6 +20,7 @@ from extension_server.compile.result import Finding
 from extension_server.compile.snapshot import Resources, ref_of
 from filters.contract import config
 from filters.contract.config import Schema
+from filters.contract.schemas import SERVED
 
 MAX_WEIGHT: Final = 1_000_000
 """Gateway API's limit for the weight of a backendRef; ours allows any int32"""
@@ -108,6 +109,7 @@ class BackendResolver:
                     for name in headers.reserved
                 ),
                 *_version_unused(service, spec.schema_),
+                *not_served(service, spec.schema_, "warning"),
             ),
         )
 
@@ -164,7 +166,7 @@ class BackendResolver:
             self._credential(service)
         except Unusable as exc:
             return exc.findings
-        return tuple(_version_unused(service, spec.schema_))
+        return (*_version_unused(service, spec.schema_), *not_served(service, spec.schema_, "error"))
 
     def check_policy(self, policy: AnyBackendSecurityPolicy) -> tuple[Finding, ...]:
         """What is wrong with a BackendSecurityPolicy by itself, whatever it targets."""
@@ -202,6 +204,17 @@ def _error(
 
 def _warning(object_: AIGatewayRoute | AIServiceBackend, field: str, reason: str, message: str) -> Finding:
     return Finding(severity="warning", object=ref_of(object_), field=field, reason=reason, message=message)
+
+
+def not_served(
+    service: AIServiceBackend, schema: VersionedAPISchema, severity: Literal["error", "warning"]
+) -> Iterator[Finding]:
+    """An error of the backend. Of a rule it is a warning: its place is kept, and clients get a 422 that says so."""
+    if schema.name not in SERVED:
+        message = f"{schema.name} is not served yet: requests for this backend are answered with 422"
+        yield Finding(
+            severity=severity, object=ref_of(service), field="spec.schema.name", reason="NotSupported", message=message
+        )
 
 
 def _version_unused(service: AIServiceBackend, schema: VersionedAPISchema) -> Iterator[Finding]:
