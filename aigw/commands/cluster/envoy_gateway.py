@@ -1,5 +1,6 @@
 """Does Envoy Gateway run, and does it ask our extension server the way that we need?"""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ DEPLOYMENT: Final = "envoy-gateway"
 CONFIG_MAP: Final = "envoy-gateway-config"
 CONFIG_KEY: Final = "envoy-gateway.yaml"
 SUPPORTED: Final = ("1.8", "1.9")
+_VERSION: Final = re.compile(r"v?(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+.*")
+"""of an image's tag; private builds may have any other"""
 HOOK: Final = "Translation"
 """the one that our patches need; the others are answered too"""
 INCLUDED: Final = ("listener", "route", "cluster")
@@ -35,11 +38,11 @@ def deployment(cluster: Cluster) -> Iterable[Finding]:
     if found is None:
         return
     image = next((each.get("image", "") for each in containers(found["spec"]["template"])), "")
-    version = image.rpartition(":")[2].lstrip("v")
-    if version[:1].isdigit() and ".".join(version.split(".")[:2]) not in SUPPORTED:
+    tag = _VERSION.fullmatch(image.rpartition(":")[2])
+    if tag is not None and tag["minor"] not in SUPPORTED:
         yield Finding(
             severity="warning",
-            title=f"Envoy Gateway is {version}; tested are {' and '.join(SUPPORTED)}",
+            title=f"Envoy Gateway is {tag['minor']}; tested are {' and '.join(SUPPORTED)}",
             meaning="names in its xDS may differ: routes may then answer 503",
             fix=f"install Envoy Gateway {SUPPORTED[-1]}",
         )

@@ -349,7 +349,7 @@ FAULTS = (
         ),
         "envoy-gateway",
         "warning",
-        "Envoy Gateway is 1.5.0",
+        "Envoy Gateway is 1.5;",
         "install Envoy Gateway 1.9",
     ),
     # ---- Gateways and pods

@@ -60,3 +60,10 @@ def test_an_empty_cluster_is_no_crash() -> None:
     report = examined([])
     assert report.verdict == "error"
     assert "the check itself failed" not in {finding.title for each in report.checks for finding in each.findings}
+
+
+def test_the_tag_of_a_private_build_of_envoy_gateway_says_nothing() -> None:
+    every = good()
+    deployment = world.find(every, "Deployment", "envoy-gateway")
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example.com:5000/gateway:1"
+    assert bad(examined(every)) == []
