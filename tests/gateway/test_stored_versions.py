@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +23,17 @@ OLD: Final = "aigateway.envoyproxy.io/v1alpha1"
 NAMESPACE: Final = "stored"
 BASES: Final[dict[str, Any]] = validation.table("kinds")["base"]
 MOVED: Final = tuple(kind for kind in KINDS if len(kind.versions) > 1)
-MIGRATION: Final = """\
-for kind in aigatewayroutes aiservicebackends backendsecuritypolicies gatewayconfigs mcproutes; do
-  name=$kind.aigateway.envoyproxy.io
-  kubectl get $name --all-namespaces -o json | kubectl replace -f - &&
-    kubectl patch crd $name --subresource=status --type=merge -p '{"status":{"storedVersions":["v1beta1"]}}'
-done
-"""
-"""what people run before v1alpha1 may ever be taken out (operations page)"""
+PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def commands() -> str:
+    """What people run before v1alpha1 may ever be taken out."""
+    (found,) = (
+        each
+        for each in re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        if "storedVersions" in each
+    )
+    return str(found)
 
 
 def without(version: str, plural: str) -> dict[str, Any]:
@@ -100,12 +104,15 @@ def test_the_documented_commands_rewrite_them_and_the_old_version_can_go(tmp_pat
         pytest.skip(f"not run: {', '.join(names)} not built (`make tools`)")
     (tmp_path / "kubectl").symlink_to(build.place("kubectl"))
     with running_upgraded(tmp_path) as api:
-        before = {kind.name: api.get(AIGW, kind.name, "base")["spec"] for kind in MOVED}
+        # A kind without objects is no reason to stop.
+        api.delete({**BASES["MCPRoute"], "metadata": {"name": "base"}})
+        left = [kind for kind in MOVED if kind.name != "MCPRoute"]
+        before = {kind.name: api.get(AIGW, kind.name, "base")["spec"] for kind in left}
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(api.kubeconfig)}
-        done = subprocess.run(["sh", "-ec", MIGRATION], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(["sh", "-ec", commands()], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         for kind in MOVED:
             assert stored(api, kind.plural) == ["v1beta1"]
             api.apply(without("v1alpha1", kind.plural), manager="install")
         # An object that were stored as the old version still could not be read any more.
-        assert {kind.name: api.get(AIGW, kind.name, "base")["spec"] for kind in MOVED} == before
+        assert {kind.name: api.get(AIGW, kind.name, "base")["spec"] for kind in left} == before
