@@ -2,13 +2,14 @@
 the code that uses them. A test compares the reasons with those of the code."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from extension_server.api.aigateway import GATEWAY_CONFIG_ANNOTATION
 from extension_server.compile import attachment, routes
 from extension_server.controller import leader, reconcile, token_key, writer
 from extension_server.main import WEBHOOK
 from extension_server.sidecar import container, mutation, rollout
+from filters.contract.schemas import SERVED, SchemaName
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,12 @@ REASONS: Final = (*GOOD, *PROGRAMMED, *ERRORS, *WARNINGS)
 
 NOT_SERVED: Final = {
     "AIGatewayRoute": (("spec.rules[].backendRefs[] of kind InferencePool", "the reference serves nothing"),),
+    "AIServiceBackend": (
+        (
+            "spec.schema.name " + ", ".join(name for name in get_args(SchemaName) if name not in SERVED),
+            "requests for the backend are answered with 422",
+        ),
+    ),
     "BackendSecurityPolicy": (
         ("spec.type AzureCredentials, GCPCredentials", "need an exchange of tokens; the rule serves nothing"),
         ("spec.awsCredentials.oidcExchangeToken", "likewise"),
