@@ -8,6 +8,7 @@ standalone mode on every change of its file. The controller compiles a route whe
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import msgspec
 
@@ -25,7 +26,8 @@ from extension_server.compile.route import RoutePart, Settings, compile_route, g
 from extension_server.compile.snapshot import Resources, Snapshot, ref_of
 from extension_server.credentials.policy import AwsEnvironment
 from filters.contract import sections
-from filters.contract.config import Cost, FilterConfig, Listener, Model, Rule, VirtualHost
+from filters.contract.config import Cost, FilterConfig, Listener, Model, VirtualHost
+from filters.contract.sections import RouteSection
 
 
 def compile_gateway(
@@ -75,23 +77,24 @@ def assemble(
     )
     placed = [(part, attached) for part in parts if (attached := part.on(ref)) is not None and attached.places]
     served = [part for part, _ in placed]
-    backends = tuple(backend for part in served for rule in part.rules for backend in rule.backends)
+    routes = {_section_name(part): _section(part, common) for part in served if part.rules}
+    backends = tuple(chain.from_iterable(route.backends for route in routes.values()))
     filter_config = FilterConfig(
         gateway=f"{gateway.namespace}/{gateway.name}",
         listeners=_listeners(placed),
-        rules=tuple(_with_costs(rule.rule, common) for part in served for rule in part.rules),
+        rules=tuple(chain.from_iterable(route.rules for route in routes.values())),
         backends=backends,
         root_prefix=settings.root_prefix,
         endpoint_prefixes=settings.endpoint_prefixes,
-        credentials=credentials.values(identity for backend in backends if (identity := backend.credential)),
+        credentials=credentials.values({backend.credential for backend in backends}),
     )
     return Compiled(
         gateway=ref,
         objects=tuple(object_ for part in parts for object_ in part.generated.objects()) if with_objects else (),
-        rules=tuple(compiled for part in parts for compiled in part.compiled),
-        fallbacks=tuple(fallback for part in parts for fallback in part.generated.fallbacks),
+        rules=tuple(chain.from_iterable(part.compiled for part in parts)),
+        fallbacks=tuple(chain.from_iterable(part.fallbacks for part in parts)),
         filter_config=filter_config,
-        sections=sections.split(filter_config, previous.sections if previous else None),
+        sections=sections.split(filter_config, previous.sections if previous else None, routes),
         findings=sorted_findings((*findings, *conflicts, *(finding for part in parts for finding in part.findings))),
     )
 
@@ -103,8 +106,16 @@ def with_credentials(compiled: Compiled, credentials: Credentials) -> Compiled:
     return replace(compiled, filter_config=filter_config, sections=compiled.sections.with_credentials(values))
 
 
-def _with_costs(rule: Rule, common: tuple[Cost, ...]) -> Rule:
-    return msgspec.structs.replace(rule, costs=costs.merged(rule.costs, common)) if common else rule
+def _section_name(part: RoutePart) -> str:
+    return f"{sections.ROUTE}{part.route.metadata.namespace}/{part.route.metadata.name}"
+
+
+def _section(part: RoutePart, common: tuple[Cost, ...]) -> RouteSection:
+    """With the costs of the Gateway."""
+    if not common:
+        return part.section
+    rules = (msgspec.structs.replace(rule, costs=costs.merged(rule.costs, common)) for rule in part.section.rules)
+    return RouteSection(tuple(rules), part.section.backends)
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -25,6 +25,7 @@ from extension_server.compile.rules import RuleCompiler, RulePart
 from extension_server.compile.snapshot import Resources, ref_of
 from extension_server.credentials.policy import AwsEnvironment
 from filters.contract.config import FilterConfig, Model
+from filters.contract.sections import RouteSection
 
 MAX_NAME: Final = 253 - len(routes.not_found_filter_name(""))
 """Names of generated objects are longer than the route's."""
@@ -62,6 +63,10 @@ class RoutePart:
     candidates: tuple[Candidate, ...]
     """every match of every rule"""
     findings: tuple[Finding, ...]
+    fallbacks: tuple[tuple[ObjectRef, int], ...]
+    """`generated.fallbacks`"""
+    section: RouteSection
+    """rules and backends, as filters get them where the Gateway adds no costs"""
 
     def on(self, gateway: ObjectRef) -> Attachment | None:
         for ref, attached in self.attachments:
@@ -115,6 +120,8 @@ def compile_route(
             compiled=(),
             candidates=(),
             findings=(*refused, *conflicts),
+            fallbacks=(),
+            section=RouteSection(),
         )
     own = costs.of_route(route)
     seen = frozenset(settings.user_filters).union(
@@ -131,6 +138,10 @@ def compile_route(
     flat = [(made, compiled) for rule in rules for made, compiled in zip(rule.generated, rule.compiled, strict=True)]
     generated = routes.generate(route, [made for made, _ in flat], settings.root_prefix, _names(resources, route))
     return RoutePart(
+        fallbacks=tuple(generated.fallbacks),
+        section=RouteSection(
+            tuple(rule.rule for rule in rules), tuple(backend for rule in rules for backend in rule.backends)
+        ),
         route=route,
         spec=spec,
         attachments=attachments,

@@ -7,6 +7,7 @@ Gateways that they belong to are put together again.
 
 import contextlib
 import logging
+import operator
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,6 +30,7 @@ from filters.contract.config import Cost
 _OURS: Final = tuple(watched.kind for watched in WATCHED if watched.sort == "ours")
 _GATEWAY: Final = kind_of(Gateway)
 _POLICY: Final = kind_of(AnyBackendSecurityPolicy)
+_BY_NAME: Final = operator.attrgetter("namespace", "name")
 _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 64
 """Configurations per Gateway that a report of a filter may name. More than one is on its way only during a burst."""
@@ -156,7 +158,7 @@ class World:
         if found is None:
             self._gateways.pop(gateway, None)
             return None
-        routes = sorted(self._routes.get(gateway, ()))
+        routes = sorted(self._routes.get(gateway, ()), key=_BY_NAME)
         parts = (self._parts[ref].route for ref in routes)
         present = [part for part in parts if part is not None]
         state = self._gateways.setdefault(gateway, _GatewayState())
@@ -178,10 +180,14 @@ class World:
         common, _ = gateways.common_costs(view, found)
         everything = common != state.common
         state.common = common
-        state.since = {
-            ref: state.number if everything or ref in changed or ref not in state.since else state.since[ref]
-            for ref in routes
-        }
+        if everything or not state.since:
+            state.since = dict.fromkeys(routes, state.number)
+        for ref in changed:
+            part = self._parts.get(ref)
+            if part is not None and gateway in part.gateways:
+                state.since[ref] = state.number
+            else:
+                state.since.pop(ref, None)
         state.compiled = compiled
         state.reads = frozenset(recorder.reads)
         return compiled

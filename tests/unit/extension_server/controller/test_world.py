@@ -20,6 +20,7 @@ from extension_server.controller import world
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.store import Store
 from extension_server.controller.world import World
+from filters.contract import sections
 from tests.unit.extension_server.controller.objects import CHAT, EDGE, POLICY, SECRET, WORLD, documents, put, stored
 
 KEY = b"k" * 32
@@ -248,6 +249,7 @@ def _agree(both: Both) -> None:
         whole = compile_gateway(Snapshot(served), gateway, token_key=KEY)
         assert found is not None
         assert found.document == whole.document
+        assert found.sections == whole.sections == sections.split(whole.filter_config)
         assert (found.rules, found.fallbacks) == (whole.rules, whole.fallbacks)
         parts = [both.world.part(ref) for ref in sorted(both.world.routes_of(gateway))]
         routes = [part.route for part in parts if part is not None and part.route is not None]
