@@ -1,7 +1,7 @@
 """Follows a controller: takes the configurations that it pushes, keeps the last good one, says what runs.
 
 Runs beside the requests, on their event loop; what takes long is done in threads. Nothing that goes wrong here takes
-away a configuration that runs. Imported only by processes that follow: gRPC takes 15 MB.
+away a configuration that runs. Imported only by processes that follow: gRPC takes 17 MB.
 """
 
 import asyncio
