@@ -5,7 +5,6 @@ and to which pod it belongs; the pod's labels say whose proxy it is. What the ca
 """
 
 import base64
-import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,7 +119,7 @@ class Identities:
         try:
             payload = token.split(".")[1]
             claims = _claims(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        except (IndexError, binascii.Error, jsonlib.JsonError):
+        except (IndexError, ValueError):  # JsonError and binascii.Error are ValueErrors
             return SHORTEST
         return min(max(claims.exp - self.now(), SHORTEST), LONGEST)
 

@@ -139,6 +139,10 @@ class Follower:
                 reason = str(exc)
             except OSError as exc:
                 reason = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+            except Exception as exc:
+                # Nobody thought of it; the next connection starts from what runs.
+                logger.exception("a connection to the controller failed")
+                reason = f"internal error ({type(exc).__name__})"
             if not reason or time.monotonic() - begun > STABLE_AFTER:
                 failures = 0
             if reason:
@@ -159,6 +163,8 @@ class Follower:
         """One connection. Returns when the controller ends it in order. Raises _NoConnection, OSError."""
         settings = self._settings
         authorities = settings.authorities.read_bytes()
+        if not authorities.strip():
+            raise _NoConnection(f"{settings.authorities} is empty: the pod has not got the annotation with the CA yet")
         token = settings.token.read_text().strip()
         credentials = grpc.ssl_channel_credentials(root_certificates=authorities)
         async with grpc.aio.secure_channel(settings.server, credentials, options=_CHANNEL_OPTIONS) as channel:
@@ -200,6 +206,17 @@ class Follower:
         except BadMessage as exc:
             self._mistrust = True
             raise _NoConnection(str(exc)) from exc
+        reason = await self._served(whole)
+        if reason:
+            return Refused(state, reason[: push.MAX_REASON])
+        self._sections = whole
+        self._mistrust = False
+        if not self._target.needs_file and self._folder is not None:
+            self._unsaved.set()
+        return Running(state)
+
+    async def _served(self, whole: Sections) -> str:
+        """Why it cannot be; empty when it is."""
         file = None
         try:
             if self._target.needs_file:
@@ -207,15 +224,16 @@ class Follower:
                 file = await asyncio.to_thread(self._folder.write, whole)
             await self._target.take(whole, file)
         except (ValueError, OSError) as exc:
-            logger.error("configuration %s refused: %s", state.config_hash, exc)  # noqa: TRY400  a sentence, no trace
-            if file is not None and self._folder is not None:
-                await asyncio.to_thread(self._folder.discard, file)
-            return Refused(state, str(exc)[: push.MAX_REASON])
-        self._sections = whole
-        self._mistrust = False
-        if file is None and self._folder is not None:
-            self._unsaved.set()
-        return Running(state)
+            reason = str(exc)
+            logger.error("configuration %s refused: %s", whole.config_hash, reason)  # noqa: TRY400  no trace
+        except Exception as exc:
+            reason = f"internal error ({type(exc).__name__}); the log of the filter has more"
+            logger.exception("configuration %s cannot be served", whole.config_hash)
+        else:
+            return ""
+        if file is not None and self._folder is not None:
+            await asyncio.to_thread(self._folder.discard, file)
+        return reason
 
     def _applied(self, update: bytes) -> tuple[State, Sections]:
         change = push.decode_update(update)

@@ -13,6 +13,7 @@ import pytest
 from extension_server.push import server as push_server
 from filters.contract import push
 from filters.contract.push import Hello, Running
+from filters.contract.sections import Sections
 from tests.support.controller import LIMIT, eventually
 from tests.support.push import EDGE, OTHER, Following, Pods, Serving, bundle, compiled, served
 from tests.unit.filters.contract.test_push import same, state
@@ -132,6 +133,40 @@ async def test_a_refused_configuration_is_a_sentence_until_another_one_is_taken(
             serving.feed.put(compiled(EDGE, [3]))
             await eventually(lambda: serving.running() == (hash_of([3]),))
             assert filter_.target.hashes == [hash_of([1]), hash_of([3])]
+
+
+async def test_an_error_that_nobody_thought_of_ends_nothing(tmp_path: Path) -> None:
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        failing = {hash_of([1])}
+
+        def refuse(whole: Sections) -> str:
+            if whole.config_hash in failing:
+                raise LookupError("sk-secret")
+            return ""
+
+        filter_.target.refuse = refuse
+        filter_.token.write_bytes(b"\xff")
+        serving.feed.put(compiled(EDGE, [1]))
+        async with filter_.running():
+            await eventually(lambda: filter_.waits >= 2)
+            filter_.token.write_text(pods.add("proxy"))
+            await eventually(lambda: serving.reports.troubles(EDGE) != ())
+            (sentence,) = serving.reports.troubles(EDGE)
+            assert "internal error (LookupError)" in sentence
+            assert "sk-secret" not in sentence
+            serving.feed.put(compiled(EDGE, [2]))
+            await eventually(lambda: serving.running() == (hash_of([2]),))
+
+
+async def test_a_pod_without_the_ca_says_what_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    following = Following(tmp_path, 1, b"\n", "t")
+    async with following.running():
+        await eventually(lambda: following.waits >= 1)
+    assert any(
+        "ca.crt is empty: the pod has not got the annotation with the CA yet" in each for each in caplog.messages
+    )
 
 
 async def test_what_arrives_damaged_is_asked_for_again_as_a_whole(
