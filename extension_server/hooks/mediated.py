@@ -162,11 +162,11 @@ class Mediated:
                 kept[table, host] = found
             return found
 
-        own_paths = precedence.own_paths(self.mediation)
+        own = precedence.OwnPaths(self.mediation).only
         for table in self._tables:
             addition = additions.get(table.name, b"")
             change = partial(self._route, table.name, addition, table.name in exposed)
-            folded = table.fold(change, self._opened[table.name], partial(keep, table.name), own_paths)
+            folded = table.fold(change, self._opened[table.name], partial(keep, table.name), own)
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)

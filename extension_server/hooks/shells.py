@@ -6,14 +6,13 @@ decoding them.
 """
 
 import functools
-import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from extension_server.hooks.transition import Entry
-from extension_server.xds import precedence, route_table, wire
+from extension_server.xds import route_table, wire
 
 K = TypeVar("K")
 Message = Any
@@ -65,14 +64,6 @@ class Routed(NamedTuple):
     origin: Literal["rule", "last", "user"] = "rule"
     """an AI rule's, a generated last one, a user's own"""
 
-    @property
-    def is_last(self) -> bool:
-        return self.origin == "last"
-
-    @property
-    def is_foreign(self) -> bool:
-        return self.origin == "user"
-
 
 def _entry(token: str, same: Sequence[Routed]) -> Entry:
     """Of routes with the same token."""
@@ -120,12 +111,13 @@ class RouteTable:
         change: Callable[[K], Routed],
         known: Sequence[Sequence[K]],
         keep: Callable[[str, Collection[str]], Mapping[str, Entry]],
-        own_paths: bytes,
+        own: Callable[[bytes], bytes],
     ) -> dict[str, dict[str, Entry]]:
         """Replaces every route by what `change` makes of it, and has Envoy find routes by their token
         (`xds.route_table`). `known`: what `change` is called with, for each host's routes in their order.
-        `keep(host, tokens)`: routes to have besides those with these tokens. `own_paths`: see `xds.precedence`.
-        Returns, for each virtual host, what it holds for each token, without these."""
+        `keep(host, tokens)`: routes to have besides those with these tokens. `own`: makes a last route one that stands
+        beside routes of users (`xds.precedence`). Returns, for each virtual host, what it holds for each token, without
+        these."""
         found = {}
         for host, (name, _) in enumerate(self.hosts()):
             of_token: dict[str, list[Routed]] = {}
@@ -138,13 +130,10 @@ class RouteTable:
                     of_token[routed.token].append(routed)
                 else:
                     of_token[routed.token] = [routed]
-            listed = precedence.ordered(
-                others,
-                operator.attrgetter("is_last"),
-                operator.attrgetter("is_foreign"),
-                lambda routed: routed._replace(raw=routed.raw + own_paths),
-            )
-            untold = self._hosts[host] = [each.raw for each in listed]
+            mixed = any(each.origin == "user" for each in others)
+            untold = self._hosts[host] = [
+                own(each.raw) if mixed and each.origin == "last" else each.raw for each in others
+            ]
             entries = found[name] = {token: _entry(token, same) for token, same in of_token.items()}
             if kept := keep(name, entries):
                 entries = {**kept, **entries}

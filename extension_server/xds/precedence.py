@@ -1,23 +1,18 @@
-"""Lets users' own routes have what no AI endpoint wants: a generated last route would hide theirs.
+"""Leaves to users' own routes what no AI endpoint wants: a generated last route would take it.
 
-The generated last rule matches every path below the root prefix, because AI requests have to meet it, and what it
-answers to others is only "unknown path". Among routes that match equally much the oldest HTTPRoute goes first, so a
-user's route for `/` on the same Gateway would have got no request at all. Where users' routes stand behind such a rule,
-the rule keeps its place for paths of AI endpoints, and stands behind everything for all others (docs/adr/0017).
+The generated last rule matches every path below the root prefix, because AI requests have to meet it; to all others it
+only says "unknown path". In a virtual host where users have routes too, it matches paths of AI endpoints alone: a
+younger route for `/` would get no request otherwise, and what matches no route is Envoy's to answer (docs/adr/0017).
 
-Gateways without routes of users, or with theirs before ours, stay as they are.
+Virtual hosts without routes of users stay as they are.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from extension_server.xds import pool, route_table
 from extension_server.xds.pool import Message
 from extension_server.xds.resources import Mediation, Resources
 from filters.contract.config import FilterConfig
-
-T = TypeVar("T")
 
 
 def patch(resources: Resources, mediation: Mediation) -> None:
@@ -27,39 +22,26 @@ def patch(resources: Resources, mediation: Mediation) -> None:
     def is_foreign(route: Message) -> bool:
         return mediation.of_route(route.name) is None and route_table.demanded(route) is None
 
-    addition = own_paths(mediation)
-
-    def own(route: Message) -> Message:
-        return pool.message_class(pool.ROUTE).FromString(pool.serialized(route) + addition)
-
+    addition = OwnPaths(mediation).addition
     for configuration in resources.routes:
         for host in configuration.virtual_hosts:
-            routes = [*host.routes]
-            wanted = ordered(routes, is_last, is_foreign, own)
-            if wanted is not routes:
-                copied = [pool.serialized(route) for route in wanted]
-                del host.routes[:]
-                for raw in copied:
-                    host.routes.add().ParseFromString(raw)
+            if any(is_foreign(route) for route in host.routes):
+                for route in filter(is_last, host.routes):
+                    route.MergeFromString(addition)
 
 
-def ordered(
-    routes: Sequence[T], is_last: Callable[[T], bool], is_foreign: Callable[[T], bool], own: Callable[[T], T]
-) -> Sequence[T]:
-    """`routes` itself when no route of a user's stands behind a last one. `own`: a last one for AI endpoints only."""
-    foreign = max((place for place, route in enumerate(routes) if is_foreign(route)), default=0)
-    first = next((place for place in range(foreign) if is_last(routes[place])), None)
-    if first is None:
-        return routes
-    # Last routes differ in nothing that is matched, so one of them is enough in front.
-    before = [each for each in routes[first + 1 :] if not is_last(each)]
-    return [*routes[:first], own(routes[first]), *before, *filter(is_last, routes)]
+class OwnPaths:
+    """Paths of the AI endpoints of a Gateway."""
 
+    def __init__(self, mediation: Mediation) -> None:
+        expression = _expression(mediation.compiled.filter_config)
+        self._expression = expression.encode()
+        self.addition = pool.serialized(pool.message(pool.ROUTE, match={"safe_regex": {"regex": expression}}))
+        """appended to a serialized last route: it then matches these paths instead of its prefix"""
 
-def own_paths(mediation: Mediation) -> bytes:
-    """Appended to a serialized last route: it then matches paths of AI endpoints instead of its prefix."""
-    expression = _expression(mediation.compiled.filter_config)
-    return pool.serialized(pool.message(pool.ROUTE, match={"safe_regex": {"regex": expression}}))
+    def only(self, route: bytes) -> bytes:
+        """A serialized last route for these paths only."""
+        return route if self._expression in route else route + self.addition
 
 
 def _expression(config: FilterConfig) -> str:

@@ -38,37 +38,14 @@ def shown(routes: list[Any]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_last_rule_before_a_users_route_keeps_the_paths_of_ai_endpoints_and_goes_behind(times: int) -> None:
-    assert shown(patched(RULE, LAST, USER, OTHER, times=times)) == [
-        (RULE, "/"),
-        (LAST, ""),
-        (USER, "/"),
-        (OTHER, "/"),
-        (LAST, "/"),
-    ]
+@pytest.mark.parametrize("names", [(RULE, LAST, USER, OTHER), (USER, LAST, RULE, LAST)])
+def test_beside_routes_of_users_a_last_rule_has_the_paths_of_ai_endpoints(names: tuple[str, ...], times: int) -> None:
+    assert shown(patched(*names, times=times)) == [(name, "" if name == LAST else "/") for name in names]
 
 
-def test_of_several_last_rules_one_stands_in_front() -> None:
-    assert shown(patched(USER, LAST, RULE, LAST, OTHER)) == [
-        (USER, "/"),
-        (LAST, ""),
-        (RULE, "/"),
-        (OTHER, "/"),
-        (LAST, "/"),
-        (LAST, "/"),
-    ]
-
-
-@pytest.mark.parametrize("names", [(RULE, LAST), (USER, RULE, LAST), (LAST, RULE)])
-def test_where_no_users_route_stands_behind_the_order_stays(names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("names", [(RULE, LAST), (LAST, RULE)])
+def test_without_routes_of_users_a_last_rule_has_every_path(names: tuple[str, ...]) -> None:
     assert shown(patched(*names)) == [(name, "/") for name in names]
-
-
-def test_both_parts_lead_to_the_filter_alike() -> None:
-    _, front, _, behind = patched(RULE, LAST, USER)
-    assert front.typed_per_filter_config == behind.typed_per_filter_config
-    assert front.typed_per_filter_config
-    assert front.route == behind.route
 
 
 @pytest.mark.parametrize(
