@@ -35,7 +35,7 @@ PATCHES: Final[tuple[Patch, ...]] = (
     attempts.patch,
     service_clusters.patch,  # what both filters call must exist before one is enabled
     fallback.patch,  # switches it all on
-    precedence.patch,  # last: no patch asks for the order of routes, and what it copies is complete
+    precedence.patch,  # last: it narrows what is complete
 )
 
 
