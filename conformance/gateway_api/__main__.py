@@ -76,7 +76,10 @@ def _run(release: Release, options: argparse.Namespace) -> int:
         if options.alone:
             _execute(command, log, lambda test: None)
         else:
-            attached = attachment.AIRoutes(place, gateways, suite.wanting_no_routes(files))
+            unwanted = suite.wanting_no_routes(files)
+            if options.test:  # the names of all others come too, skipped
+                unwanted &= {options.test}
+            attached = attachment.AIRoutes(place, gateways, unwanted)
             attached.attach()
             _execute(command, log, attached.follow)
             attached.attach()
