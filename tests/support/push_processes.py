@@ -7,6 +7,7 @@ import base64
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,12 @@ def token(api: ApiServer, namespace: str, pod_name: str | None, audience: str = 
     return str(answer.json()["status"]["token"])
 
 
+def guard() -> tuple[str, ...]:
+    """What a command is started with to end with this process, however that ends."""
+    found = shutil.which("setpriv")
+    return (found, "--pdeathsig", "KILL") if found else ()
+
+
 class _Running:
     """A process and its log."""
 
@@ -125,7 +132,7 @@ def controller(
         "--configPort",
         str(config_port),
     )
-    command = [sys.executable, "-m", "extension_server.main", *listens, "--serviceName", "localhost"]
+    command = [*guard(), sys.executable, "-m", "extension_server.main", *listens, "--serviceName", "localhost"]
     command += ["--enableLeaderElection=false"]  # else one that was killed is waited for
     environment = {**os.environ, "KUBECONFIG": str(api.kubeconfig), "POD_NAMESPACE": namespace}
     log = directory / f"controller-{time.monotonic_ns()}.log"
@@ -213,6 +220,7 @@ def filter_process(
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [
+                    *guard(),
                     *(sys.executable, "-m", "filters.main", "--socket", str(socket), "--no-control"),
                     *("--config-server", f"localhost:{config_port}", "--config-server-ca", str(directory / "ca.crt")),
                     *("--config-server-token", str(directory / "token"), "--state", str(state)),
