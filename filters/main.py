@@ -5,6 +5,7 @@ Reads the arguments and wires the parts by hand; everything else is in `filters.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -93,6 +94,8 @@ def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program]
 def _follow(arguments: argparse.Namespace) -> worker.Follow | None:
     if arguments.config_server is None:
         return None
+    # gRPC's own lines are no JSON; what matters of them is in ours. It reads this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Here, because a process that follows nobody need not hold gRPC in memory.
     from filters.push import follower
 
