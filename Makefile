@@ -107,13 +107,22 @@ TOOLS_SECONDS ?= 3600
 tools: $(STAMP) ## build what test-gateway starts (Go; 10 to 25 minutes the first time, TOOLS_SECONDS at most)
 	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS)
 
+# Inside namespaces of their own: Envoy Gateway's ports are fixed. Constant load wants a quiet machine, so upgrades are apart.
+LIVE := $(BIN)/python -m tests.support.isolation $(BIN)/python -m pytest -q -p no:xdist
+UPGRADES := $(wildcard tests/gateway/live/test_upgrade*.py) tests/gateway/live/test_transitions.py
+
 .PHONY: test-gateway
 test-gateway: $(STAMP) ## tests with a real API server and a real Envoy Gateway (root); not to run is to fail
 	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS) \
 	  || { echo "test-gateway: NOT RUN, its programs are not built" >&2; exit 1; }
 	@$(PYTEST) tests/gateway --ignore=tests/gateway/live
-	@$(BIN)/python -m tests.support.isolation $(BIN)/python -m pytest -q -p no:xdist tests/gateway/live \
+	@$(LIVE) tests/gateway/live $(UPGRADES:%=--ignore=%) --ignore=tests/gateway/live/test_conformance.py \
 	  || { test $$? -ne 3 || echo "test-gateway: NOT RUN with Envoy Gateway" >&2; exit 1; }
+
+.PHONY: test-upgrade
+test-upgrade: $(STAMP) ## upgrades and churn under constant load, with a real Envoy Gateway (root; about six minutes)
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS)
+	@$(LIVE) $(UPGRADES)
 
 EG ?= 1.8
 COMMAND ?= kubectl get pods -A
