@@ -72,7 +72,7 @@ def configuration(*, hooks: bool = True, fail_open: bool = False) -> Document:
         "provider": {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}},
         "logging": {"level": {"default": "info"}},
         "extensionApis": {"enableBackend": True, "enableEnvoyPatchPolicy": True},
-        "admin": {"address": {"host": "127.0.0.1", "port": 19500}},
+        "admin": {"address": {"host": "127.0.0.1", "port": 18500}},
         "telemetry": {"metrics": {"prometheus": {"disable": True}}},
         **({"extensionManager": extension} if hooks else {}),
     }
