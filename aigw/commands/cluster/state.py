@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from extension_server.sidecar import container
+from extension_server.sidecar import container, mutation
 
 Document = dict[str, Any]
 
 SIDECAR: Final = container.CONTAINER
 ENVOY: Final = container.ENVOY
-OWNING_NAME: Final = "gateway.envoyproxy.io/owning-gateway-name"
-OWNING_NAMESPACE: Final = "gateway.envoyproxy.io/owning-gateway-namespace"
+OWNING_NAME: Final = mutation.OWNER_NAME
+OWNING_NAMESPACE: Final = mutation.OWNER_NAMESPACE
 """labels that Envoy Gateway puts on the pods of a Gateway"""
 
 
