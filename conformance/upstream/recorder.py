@@ -16,7 +16,8 @@ from typing import Any, Final
 from conformance.upstream.http_server import Request, Response, serve
 from filters.contract import jsonlib
 
-ANSWER: Final = "The answer of the recorder."
+PIECES: Final = ("The ", "answer ", "of ", "the ", "recorder.")
+ANSWER: Final = "".join(PIECES)
 USAGE: Final = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 RECORDED: Final = "/recorded"
 PAUSE: Final = "x-recorder-pause"
@@ -74,9 +75,9 @@ def _pause(request: Request) -> float:
 
 async def _stream(model: str, pause: float) -> AsyncIterator[bytes]:
     kind = "chat.completion.chunk"
-    for word in ANSWER.split(" "):
+    for piece in PIECES:
         await asyncio.sleep(pause)
-        choice = {"index": 0, "delta": {"role": "assistant", "content": f"{word} "}, "finish_reason": None}
+        choice = {"index": 0, "delta": {"role": "assistant", "content": piece}, "finish_reason": None}
         yield _event(_document(kind, model, [choice], None))
     yield _event(_document(kind, model, [{"index": 0, "delta": {}, "finish_reason": "stop"}], None))
     yield _event(_document(kind, model, [], USAGE))

@@ -41,7 +41,7 @@ class Scene:
     provider: str
 
     def client(self, **options: Any) -> openai.OpenAI:
-        """The SDK with a key that only the client has, and without retries: they would hide errors."""
+        """The SDK with a key that only the client has, and without retries: they would hide errors. To be closed."""
         given = {"api_key": "key-of-the-client", "max_retries": 0, "timeout": 20.0, **options}
         return openai.OpenAI(base_url=f"http://{self.gateway}/v1", **given)
 

@@ -30,7 +30,8 @@ def test_the_gateway_and_the_route_are_programmed(ai: Scene) -> None:
 
 
 def test_the_sdk_gets_its_answer_and_the_provider_only_its_own_key(ai: Scene) -> None:
-    answer = ai.client().chat.completions.create(model=scene.MODEL, messages=QUESTION)
+    with ai.client() as client:
+        answer = client.chat.completions.create(model=scene.MODEL, messages=QUESTION)
     assert answer.choices[0].message.content == recorder.ANSWER
     assert answer.usage is not None
     assert answer.usage.total_tokens == recorder.USAGE["total_tokens"]
@@ -41,20 +42,22 @@ def test_the_sdk_gets_its_answer_and_the_provider_only_its_own_key(ai: Scene) ->
 
 
 def test_the_sdk_gets_a_stream(ai: Scene) -> None:
-    stream = ai.client().chat.completions.create(model=scene.MODEL, messages=QUESTION, stream=True)
-    said = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
-    assert "".join(said).strip() == recorder.ANSWER
+    with ai.client() as client:
+        stream = client.chat.completions.create(model=scene.MODEL, messages=QUESTION, stream=True)
+        said = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    assert "".join(said) == recorder.ANSWER
     (request,) = ai.recorded()
     assert scene.header(request, "authorization") == [f"Bearer {scene.KEY}"]
 
 
 def test_the_models_are_listed(ai: Scene) -> None:
-    assert [model.id for model in ai.client().models.list()] == [scene.MODEL]
+    with ai.client() as client:
+        assert [model.id for model in client.models.list()] == [scene.MODEL]
 
 
 def test_a_model_that_no_rule_serves_is_an_error_that_says_so(ai: Scene) -> None:
-    with pytest.raises(openai.NotFoundError, match="nobodys"):
-        ai.client().chat.completions.create(model="nobodys", messages=QUESTION)
+    with ai.client() as client, pytest.raises(openai.NotFoundError, match="nobodys"):
+        client.chat.completions.create(model="nobodys", messages=QUESTION)
     assert ai.recorded() == []
 
 

@@ -42,8 +42,11 @@ class Trip(BaseModel):
 @pytest.fixture(scope="module")
 def client() -> Iterator[openai.OpenAI]:
     port = free_port()
-    with running("--port", str(port), port=port) as gateway:
-        yield openai.OpenAI(base_url=f"{gateway.base_url}/v1", api_key="any", max_retries=0, timeout=20)
+    with (
+        running("--port", str(port), port=port) as gateway,
+        openai.OpenAI(base_url=f"{gateway.base_url}/v1", api_key="any", max_retries=0, timeout=20) as made,
+    ):
+        yield made
 
 
 @pytest.fixture(params=MODELS)

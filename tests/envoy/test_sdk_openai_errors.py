@@ -147,14 +147,16 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, open
     port = free_port()
     with in_background(list(cases(root))) as runs:
         file.write_text(document(runs, port=port, access_log="/dev/null"))
-        with running(str(file), port=port) as gateway:
+        with running(str(file), port=port) as gateway, contextlib.ExitStack() as stack:
             yield {
-                f"{run.case.provider}/{run.case.directory.name}": openai.OpenAI(
-                    base_url=f"{gateway.base_url}/v1",
-                    api_key="any",
-                    max_retries=0,
-                    timeout=20,
-                    default_headers={CASE_HEADER: run.key},
+                f"{run.case.provider}/{run.case.directory.name}": stack.enter_context(
+                    openai.OpenAI(
+                        base_url=f"{gateway.base_url}/v1",
+                        api_key="any",
+                        max_retries=0,
+                        timeout=20,
+                        default_headers={CASE_HEADER: run.key},
+                    )
                 )
                 for run in runs
             }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from conformance.upstream.recorder import ANSWER
+from conformance.upstream.recorder import ANSWER, PIECES
 from conformance.upstream.recorder import PAUSE as PIECE_PAUSE
 from filters.contract import jsonlib
 from tests.support.envoy_gateway import wait_until
@@ -146,7 +146,7 @@ def _whole_answer(text: str) -> bool:
 
 
 def _whole_stream(text: str) -> bool:
-    return text.endswith("data: [DONE]\n\n") and all(f'"{word} "' in text for word in ANSWER.split(" "))
+    return text.endswith("data: [DONE]\n\n") and all(f'"{piece}"' in text for piece in PIECES)
 
 
 @contextlib.contextmanager

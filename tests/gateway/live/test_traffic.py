@@ -5,7 +5,9 @@ from collections.abc import Callable
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
+from conformance.upstream.recorder import ANSWER
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, backend, chat_world, route
 from tests.support.controller import condition
@@ -67,12 +69,14 @@ def test_a_route_is_served_and_its_status_says_so(live: Live, http: httpx.Client
 
 def test_an_sdk_gets_answers_whole_and_in_pieces(live: Live, http: httpx.Client) -> None:
     served(http)
-    sdk = openai.OpenAI(base_url=f"http://127.0.0.1:{PORT}/v1", api_key="client-key", max_retries=0)
-    whole = sdk.chat.completions.create(model="m1", messages=[{"role": "user", "content": "Hello"}])
-    pieces = sdk.chat.completions.create(model="m1", messages=[{"role": "user", "content": "Hello"}], stream=True)
-    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
-    assert text.strip() == whole.choices[0].message.content
-    assert "m1" in [model.id for model in sdk.models.list()]
+    asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{PORT}/v1", api_key="client-key", max_retries=0) as sdk:
+        whole = sdk.chat.completions.create(model="m1", messages=asked)
+        pieces = sdk.chat.completions.create(model="m1", messages=asked, stream=True)
+        text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+        models = [model.id for model in sdk.models.list()]
+    assert text == whole.choices[0].message.content == ANSWER
+    assert "m1" in models
 
 
 def test_a_new_key_is_sent_without_a_translation(live: Live, http: httpx.Client) -> None:
