@@ -1,9 +1,15 @@
 """Where compiled configurations go, and where it is known which of them run. Seams to the hooks and to the push."""
 
+import math
+import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from extension_server.compile.result import Compiled, ObjectRef
+from filters.contract.push import KEPT_SECONDS
+
+_KEPT: Final = KEPT_SECONDS - 5.0
+"""Seconds for which a filter is taken to have what it ran before; Envoy may ask for it some seconds later."""
 
 
 class ConfigSink(Protocol):
@@ -29,8 +35,12 @@ class FilterReports(Protocol):
 class ReportedFilters:
     """`FilterReports` in memory: whoever talks to the filters says what they run."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """`now`: seconds of any clock that goes on."""
+        self._now = now
         self._running: dict[ObjectRef, dict[str, str]] = {}
+        self._earlier: dict[ObjectRef, dict[str, dict[str, float]]] = {}
+        """Gateway → filter → what it ran before → until when"""
         self._troubles: dict[ObjectRef, dict[str, str]] = {}
         self._settled = False
         self._listeners: list[Callable[[ObjectRef | None], None]] = []
@@ -42,13 +52,20 @@ class ReportedFilters:
     def report(self, gateway: ObjectRef, filter_id: str, config_hash: str) -> None:
         """A connected filter runs this configuration."""
         running = self._running.setdefault(gateway, {})
-        if running.get(filter_id) != config_hash:
-            running[filter_id] = config_hash
-            self._tell(gateway)
+        before = running.get(filter_id)
+        if before == config_hash:
+            return
+        if before is not None:
+            now, earlier = self._now(), self._earlier.setdefault(gateway, {}).get(filter_id, {})
+            recent = {each: until for each, until in earlier.items() if now - until <= _KEPT}
+            self._earlier[gateway][filter_id] = {**recent, before: now}
+        running[filter_id] = config_hash
+        self._tell(gateway)
 
     def gone(self, gateway: ObjectRef, filter_id: str) -> None:
         """A filter is no longer connected."""
         self.trouble(gateway, filter_id, "")
+        self._earlier.get(gateway, {}).pop(filter_id, None)
         if self._running.get(gateway, {}).pop(filter_id, None) is not None:
             self._tell(gateway)
 
@@ -74,6 +91,14 @@ class ReportedFilters:
     def running(self, gateway: ObjectRef) -> tuple[str, ...] | None:
         found = tuple(sorted(self._running.get(gateway, {}).values()))
         return found if found or self._settled else None
+
+    def have(self, gateway: ObjectRef, config_hash: str) -> bool:
+        """Whether every connected filter can serve requests with it: runs it, or did a moment ago."""
+        now, earlier = self._now(), self._earlier.get(gateway, {})
+        return all(
+            running == config_hash or now - earlier.get(each, {}).get(config_hash, -math.inf) <= _KEPT
+            for each, running in self._running.get(gateway, {}).items()
+        )
 
     def _tell(self, gateway: ObjectRef | None) -> None:
         for listener in self._listeners:

@@ -134,9 +134,8 @@ class Controller:
         return self._leading
 
     def is_run(self, gateway: ObjectRef, config_hash: str) -> bool:
-        """Whether every filter that is connected here runs this configuration of the Gateway, or a later one."""
-        wanted = self._world.number(gateway, config_hash)
-        return all(self._world.number(gateway, each) >= wanted for each in self._reports.running(gateway) or ())
+        """Whether every filter that is connected here can serve requests with this configuration of the Gateway."""
+        return self._reports.have(gateway, config_hash)
 
     def unanswered(self, gateway: ObjectRef) -> None:
         """A translation of the Gateway came before its AI routes were known. Envoy Gateway does not ask again by

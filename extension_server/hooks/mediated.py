@@ -4,7 +4,7 @@ An object that cannot be patched stays as it came, and the AI routes that lead t
 mediated". The order is listeners, clusters, routes: what failed before decides what is closed after.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -16,7 +16,7 @@ from extension_server.hooks import memo, naming, splicing, transition
 from extension_server.hooks.elements import ListenerElement, name_of
 from extension_server.hooks.memo import Memo
 from extension_server.hooks.shells import Routed, RouteTable, shell
-from extension_server.hooks.transition import Decision, Entry, Place
+from extension_server.hooks.transition import Decision, Earlier, Entry, Place, State
 from extension_server.xds import (
     closing,
     edge,
@@ -76,10 +76,11 @@ class Mediated:
         listeners: Sequence[ListenerElement],
         mediation: Mediation,
         remembered: Memo,
-        *,
-        runs: bool = True,
+        earlier: Sequence[Earlier] = (),
+        runs: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`runs`: the filters have this configuration."""
+        """`earlier`, `runs`: see `Shown.decide`."""
+        self._earlier: Final = earlier
         self._runs: Final = runs
         self.mediation: Final = mediation
         self._memo: Final = remembered
@@ -96,7 +97,7 @@ class Mediated:
         self.unmarked: list[CompiledRule] = []
         """rules that choose per attempt among backends of one EDS cluster: only the Endpoints hook tells them apart"""
         self._named = mediation
-        self.decision = Decision(mediation.config_hash)
+        self.decision = Decision(State(mediation.config_hash, mediation.tokens), ())
         """which configuration is named"""
         self._lost: set[str] = set()
         self._failed: set[RuleName] = set()
@@ -125,11 +126,11 @@ class Mediated:
         present = [pool.message(pool.CLUSTER, name=name) for raw in clusters if (name := name_of(raw)) in _OURS]
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
-        shown, tokens = self._memo.shown, self.mediation.tokens
-        self.decision = shown.decide(
-            self.mediation.config_hash, tokens, self._tokens, self._clusters, now, runs=self._runs
+        newest = State(self.mediation.config_hash, self.mediation.tokens)
+        self.decision = self._memo.shown.decide(
+            newest, self._earlier, self._tokens, self._clusters, now, runs=self._runs
         )
-        kept = self._fold(tokens if self.decision.config_hash != shown.config_hash else shown.tokens, now)
+        kept = self._fold(now)
         self._memo.turn()
         return [*patched, *kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 
@@ -146,18 +147,18 @@ class Mediated:
                     self._tokens_of[found[0]] = known.token
         self._tokens = frozenset(self._tokens_of.values())
 
-    def _fold(self, tokens: frozenset[str], now: float) -> list[bytes]:
-        """Patches the tables, for a named configuration with `tokens`. Returns clusters to keep."""
-        shown = self._memo.shown
-        if self.decision.config_hash != self.mediation.config_hash:
-            self._named = replace(self.mediation, named=self.decision.config_hash)
+    def _fold(self, now: float) -> list[bytes]:
+        """Patches the tables for the named configuration. Returns clusters to keep."""
+        shown, named = self._memo.shown, self.decision.named.config_hash
+        if named != self.mediation.config_hash:
+            self._named = replace(self.mediation, named=named)
         additions = {name: splicing.fallback_addition(_copy(stub), self._named) for name, stub in self._stubs.items()}
         exposed = {name for name, _ in self.exposed}
         entries: dict[Place, Mapping[str, Entry]] = {}
         kept: dict[Place, Mapping[str, Entry]] = {}
 
         def keep(table: str, host: str, present: Collection[str]) -> Mapping[str, Entry]:
-            found = shown.kept_entries((table, host), tokens, present, now)
+            found = shown.kept_entries((table, host), self.decision.wanted, present, now)
             if found:
                 kept[table, host] = found
             return found
@@ -170,7 +171,7 @@ class Mediated:
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
-        shown.after(self.decision, self.mediation.tokens, entries, kept, self._clusters, clusters, now)
+        shown.after(self.decision, self._tokens, entries, kept, self._clusters, clusters, now)
         return [each.raw for each in clusters.values()]
 
     def _patch_listener(self, listener: ListenerElement) -> None:

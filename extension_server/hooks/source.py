@@ -4,16 +4,20 @@ The controller puts a result in whenever it has compiled a Gateway; hooks read w
 that is not there (yet) is answered with something safe: see `translation`.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from extension_server.compile.result import Compiled, CompiledRule, ObjectRef
+from extension_server.hooks.transition import Earlier
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation
 
 SOCKETS: Final = ("/etc/ai-gateway-extproc-uds/run.sock",)
 """Where the sidecar listens (xDS chapter §0.3)."""
+EARLIER: Final = 128
+"""Configurations of a Gateway that are remembered, as many as the filters keep at most."""
 
 
 class MediationSource(Protocol):
@@ -28,6 +32,9 @@ class MediationSource(Protocol):
 
     def for_rule(self, rule: RuleName) -> CompiledRule | None:
         """An AI rule by its place in an HTTPRoute, whatever Gateway it is attached to."""
+
+    def earlier(self, gateway: ObjectRef) -> Sequence[Earlier]:
+        """The last configurations of a Gateway before the present one, latest first."""
 
     def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
         """Whether the Gateway's filters have this configuration, as far as is known here."""
@@ -52,6 +59,7 @@ class CompiledResults:
         self._log_attributes = log_attributes
         self._warm = warm
         self._mediations: Mapping[ObjectRef, Mediation] = MappingProxyType({})
+        self._earlier: dict[ObjectRef, deque[Earlier]] = {}
         self._rules: Mapping[RuleName, CompiledRule] | None = None
         """made when the Endpoints hook asks, not for each of many Gateways that come in"""
 
@@ -65,11 +73,17 @@ class CompiledResults:
 
     def put(self, compiled: Compiled) -> None:
         """Takes the place of the Gateway's earlier result."""
+        before, mediation = self._mediations.get(compiled.gateway), self._mediation(compiled)
+        if before is not None and before.config_hash != mediation.config_hash:
+            gone, came = before.tokens - mediation.tokens, mediation.tokens - before.tokens
+            remembered = self._earlier.setdefault(compiled.gateway, deque(maxlen=EARLIER))
+            remembered.appendleft(Earlier(before.config_hash, gone, came))
         others = {gateway: each for gateway, each in self._mediations.items() if gateway != compiled.gateway}
-        self._replace({**others, compiled.gateway: self._mediation(compiled)})
+        self._replace({**others, compiled.gateway: mediation})
 
     def remove(self, gateway: ObjectRef) -> None:
         """Forgets a Gateway; one that is not there is no error."""
+        self._earlier.pop(gateway, None)
         self._replace({known: each for known, each in self._mediations.items() if known != gateway})
 
     def for_gateway(self, namespace: str, name: str) -> Mediation | None:
@@ -87,6 +101,9 @@ class CompiledResults:
                 }
             )
         return self._rules.get(rule)
+
+    def earlier(self, gateway: ObjectRef) -> Sequence[Earlier]:
+        return tuple(self._earlier.get(gateway, ()))
 
     def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
         return self._runs is None or self._runs(gateway, config_hash)

@@ -4,12 +4,14 @@ The fallback route names the configuration that the filter serves requests with 
 demands the token of one state of that rule. A translation may come while some HTTPRoutes have been written and others
 have not, bring a cluster that Envoy has yet to warm up, or be faster than a filter. Then the previous configuration
 stays named: its routes and clusters, as they were answered last, are kept beside the new ones, and Envoy Gateway is
-made to translate again soon. Pure; time is passed in. The memory is this process's alone: without it (after a start)
-the newest is named at once.
+made to translate again soon. When changes come faster than that, translations are always behind the newest: the named
+one then moves on to the newest of those that are there as a whole. Pure; time is passed in. The memory is this
+process's alone: without it (after a start) the newest is named at once.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 WARM: Final = 1.0
@@ -17,7 +19,8 @@ WARM: Final = 1.0
 BUSY: Final = 1.0
 """Seconds that a filter is given to build a configuration that it has got."""
 LIMIT: Final = 5.0
-"""Seconds after which a new configuration is named in any case: an HTTPRoute may never be written."""
+"""Seconds after which the configuration that lacks least is named when none is there as a whole: an HTTPRoute may never
+be written. For as long, a route is kept that translations do not hold any more."""
 GRACE: Final = 30.0
 """Seconds that a cluster is kept for requests that are on their way to it."""
 
@@ -41,9 +44,29 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class State:
+    """A configuration of a Gateway: its hash, and the tokens of its rules."""
+
     config_hash: str
-    """to name"""
+    tokens: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A configuration that another has followed, as what differs between the two."""
+
+    config_hash: str
+    gone: frozenset[str]
+    """tokens that it has and its follower has not"""
+    came: frozenset[str]
+    """tokens that its follower has and it has not"""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    named: State
+    wanted: tuple[frozenset[str], ...]
+    """tokens whose routes are to be kept when a translation lacks them"""
     again: float = 0.0
     """seconds after which Envoy Gateway is to translate again; 0: nothing is due"""
     behind: bool = False
@@ -54,53 +77,77 @@ class Decision:
 class Shown:
     """What the last answer about a Gateway held."""
 
-    config_hash: str = ""
-    tokens: frozenset[str] = frozenset()
-    """of the named configuration"""
+    named: State | None = None
     entries: Mapping[Place, Mapping[str, Entry]] = field(default_factory=dict)
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
-    _at: float = 0.0
+    _present: frozenset[str] = frozenset()
+    """tokens of its translation"""
     _pending: float | None = None
-    """since when a newer configuration waits"""
+    """since when newer configurations wait and none can be named"""
+    _usable: dict[str, float] = field(default_factory=dict)
+    """hash of a waiting configuration that is there as a whole → when Envoy can serve it"""
     _warming: dict[str, float] = field(default_factory=dict)
     """cluster that takes the place of another → since when Envoy has it"""
     _kept_entries: dict[tuple[Place, str], float] = field(default_factory=dict)
-    """what was kept → when a translation held it last"""
+    """what was kept → since when translations lack it"""
     _kept_clusters: dict[str, float] = field(default_factory=dict)
 
     def decide(
         self,
-        config_hash: str,
-        tokens: frozenset[str],
+        newest: State,
+        earlier: Sequence[Earlier],
         present: frozenset[str],
         clusters: Mapping[str, Cluster],
         now: float,
         *,
-        runs: bool = True,
+        runs: Callable[[str], bool],
     ) -> Decision:
-        """`tokens`: of the newest configuration. `present`, `clusters`: what the translation holds. `runs`: the filters
-        have the newest configuration."""
-        behind = not present <= tokens and not present <= tokens | self.tokens
-        if not self.config_hash or config_hash == self.config_hash:
-            self._pending = None
-            return Decision(config_hash, behind=behind)
+        """`earlier`: what was the newest before, latest first. `present`, `clusters`: what the translation holds.
+        `runs`: whether the filters have the configuration with a hash."""
+        named = self.named
+        # Without any token there is nothing that could be served meanwhile.
+        if named is None or newest.config_hash == named.config_hash or not present:
+            self._usable, self._pending = {}, None
+            known = newest.tokens if named is None else newest.tokens | named.tokens
+            return Decision(newest, (newest.tokens,), behind=not present <= known)
+        waiting = [*_since(named.config_hash, earlier)]
+        recent = frozenset[str]().union(*(each.gone for each in waiting))
+        held = present | self._held(now)
+        lacks = dict(_lacking(newest, waiting, named.tokens | held))
         if self._pending is None:
             self._pending = now
         rest = self._pending + LIMIT - now
-        # Without any token there is nothing that could be served meanwhile.
-        missing = bool(present) and not (tokens - self.tokens) <= present
-        cold = max(self._cold(clusters, now), 0.0 if runs else BUSY)
-        if rest <= 0 or not (missing or cold > 0):
+        usable_at = now + self._cold(clusters, now)
+        self._usable = {each: self._usable.get(each, usable_at) for each, missing in lacks.items() if not missing}
+        behind = not present <= newest.tokens | named.tokens | recent
+        waits = {each: max(at - now, 0.0 if rest <= 0 or runs(each) else BUSY) for each, at in self._usable.items()}
+        chosen = next((each for each, wait in waits.items() if wait <= 0), "")
+        if not waits and rest <= 0:
+            chosen = min(lacks, key=lambda each: len(lacks[each]))
+        if not chosen:
+            again = min(waits.values(), default=rest)
+            return Decision(named, (named.tokens, newest.tokens, recent), again=again, behind=behind)
+        newer = dict(takewhile(lambda each: each[0] != chosen, waits.items()))
+        now_named = _state(chosen, newest, waiting)
+        if chosen == newest.config_hash:
             self._pending = None
-            return Decision(config_hash, behind=behind)
-        return Decision(self.config_hash, again=rest if missing else min(cold, rest), behind=behind)
+            return Decision(now_named, (newest.tokens,), behind=behind)
+        self._pending = now
+        again = min(newer.values(), default=LIMIT)
+        return Decision(now_named, (now_named.tokens, newest.tokens, recent), again=again, behind=behind)
+
+    def _held(self, now: float) -> frozenset[str]:
+        """Tokens whose routes the last answer held and this one may keep."""
+        expired = {token for (_, token), since in self._kept_entries.items() if now - since > LIMIT}
+        kept = {token for _, token in self._kept_entries} - expired
+        return self._present | kept
 
     def _cold(self, clusters: Mapping[str, Cluster], now: float) -> float:
         """Seconds until every cluster that takes the place of another can be used."""
-        waits = [since + WARM - now for name, since in self._warming.items() if name in clusters]
+        waits = [since + WARM - now for since in self._warming.values()]
         if self._replacing(clusters):
             waits.append(WARM)
-        return max(waits, default=0.0)
+        return max(0.0, *waits) if waits else 0.0
 
     def _replacing(self, clusters: Mapping[str, Cluster]) -> list[str]:
         """New clusters that take the place of others."""
@@ -111,15 +158,15 @@ class Shown:
         return [name for name in sorted(new) if clusters[name].plain in plain]
 
     def kept_entries(
-        self, place: Place, tokens: frozenset[str], present: Collection[str], now: float
+        self, place: Place, wanted: Sequence[frozenset[str]], present: Collection[str], now: float
     ) -> dict[str, Entry]:
-        """Routes of the last answer that the named configuration (with `tokens`) needs and the translation lacks."""
+        """Routes of the last answer with one of the `wanted` tokens that the translation lacks."""
         return {
             token: entry
             for token, entry in self.entries.get(place, {}).items()
             if token not in present
-            and token in tokens
-            and now - self._kept_entries.get((place, token), self._at) <= LIMIT
+            and now - self._kept_entries.get((place, token), now) <= LIMIT
+            and any(token in tokens for tokens in wanted)
         }
 
     def kept_clusters(self, needed: Collection[str], present: Collection[str], now: float) -> dict[str, Cluster]:
@@ -127,36 +174,63 @@ class Shown:
         return {
             name: each
             for name, each in self.clusters.items()
-            if name not in present and (name in needed or now - self._kept_clusters.get(name, self._at) <= GRACE)
+            if name not in present and (name in needed or now - self._kept_clusters.get(name, now) <= GRACE)
         }
 
     def after(
         self,
         decision: Decision,
-        tokens: frozenset[str],
+        present: frozenset[str],
         entries: Mapping[Place, Mapping[str, Entry]],
         kept_entries: Mapping[Place, Mapping[str, Entry]],
         clusters: Mapping[str, Cluster],
         kept_clusters: Mapping[str, Cluster],
         now: float,
     ) -> None:
-        """Remembers an answer. `tokens`: of the newest configuration."""
-        if decision.config_hash != self.config_hash:
-            self.config_hash, self.tokens = decision.config_hash, tokens
+        """Remembers an answer."""
+        self.named = decision.named
+        self._present = present
         self._warming = {
             **{name: since for name, since in self._warming.items() if now - since < WARM},
             **dict.fromkeys(self._replacing(clusters), now),
         }
         self._kept_entries = {
-            (place, token): self._kept_entries.get((place, token), self._at)
+            (place, token): self._kept_entries.get((place, token), now)
             for place, found in kept_entries.items()
             for token in found
         }
-        self._kept_clusters = {name: self._kept_clusters.get(name, self._at) for name in kept_clusters}
+        self._kept_clusters = {name: self._kept_clusters.get(name, now) for name in kept_clusters}
         self.entries = (
             {place: {**found, **kept_entries.get(place, {})} for place, found in entries.items()}
             if self._kept_entries
             else entries
         )
         self.clusters = {**kept_clusters, **clusters} if kept_clusters else clusters
-        self._at = now
+
+
+def _since(named: str, earlier: Sequence[Earlier]) -> Iterator[Earlier]:
+    """Those that have come after the named one."""
+    for each in earlier:
+        if each.config_hash == named:
+            return
+        yield each
+
+
+def _lacking(newest: State, waiting: Sequence[Earlier], served: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Hash of each configuration that waits, newest first, and the tokens that cannot be served for it."""
+    missing = newest.tokens - served
+    yield newest.config_hash, missing
+    for each in waiting:
+        missing = (missing - each.came) | (each.gone - served)
+        yield each.config_hash, missing
+
+
+def _state(config_hash: str, newest: State, waiting: Sequence[Earlier]) -> State:
+    tokens = newest.tokens
+    if config_hash == newest.config_hash:
+        return newest
+    for each in waiting:
+        tokens = (tokens - each.came) | each.gone
+        if each.config_hash == config_hash:
+            break
+    return State(config_hash, tokens)

@@ -12,6 +12,7 @@ why the edge strip is applied to every listener with AI routes, known or not.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Literal
 
 from google.protobuf.message import DecodeError
@@ -99,9 +100,9 @@ def translate(
         mediation = source.for_gateway(part.gateway.namespace, part.gateway.name)
         if mediation is not None:
             named = _named(part, mediation)
-            runs = source.runs(part.gateway, mediation.config_hash)
+            earlier, runs = source.earlier(part.gateway), partial(source.runs, part.gateway)
             behind = serving(listeners, part.tables)
-            mediated = Mediated(part.tables, behind, named, memos.of(part.gateway), runs=runs)
+            mediated = Mediated(part.tables, behind, named, memos.of(part.gateway), earlier, runs)
             clusters = mediated.patch(clusters, now)
             observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:
@@ -199,7 +200,7 @@ def _observe(
     mediation = mediated.mediation
     return Observation(
         gateway=part.gateway,
-        config_hash=mediated.decision.config_hash if mediated.served else "",
+        config_hash=mediated.decision.named.config_hash if mediated.served else "",
         again=mediated.decision.again,
         behind=mediated.decision.behind,
         user_filters=frozenset(mediation.listener_name(name) for name, _ in mediated.exposed),

@@ -20,6 +20,8 @@ CONTRACT: Final = 1
 another number keep what they run until their pods are rolled."""
 AUDIENCE: Final = "ai-gateway-config"
 """that the tokens of filters are made for"""
+KEPT_SECONDS: Final = 30.0
+"""For which a filter serves with a configuration that another has replaced, at least."""
 SERVICE: Final = "aigw.push.v1.Configuration"
 METHOD: Final = "Follow"
 ACCEPTED: Final = ("aigw-push", "accepted")

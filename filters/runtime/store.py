@@ -15,7 +15,6 @@ from filters.runtime.snapshot import Builder, Snapshot
 KEPT: Final = 4
 """A hash is asked for when a request begins, by an Envoy whose route table is some seconds behind; the request then
 keeps its snapshot itself."""
-KEPT_SECONDS: Final = 30.0
 KEPT_AT_MOST: Final = 128
 """When much changes at once, Envoy is many configurations behind: those that were the newest a moment ago stay, too.
 They share all rules that did not change; what is their own is about 1 MB at 10,000 rules."""
@@ -47,7 +46,7 @@ class SnapshotStore:
     ) -> None:
         """`kept`: that many are, however old. `now`: monotonic seconds; without it, nothing else is kept."""
         self._now = now or (lambda: 0.0)
-        self._lingers = KEPT_SECONDS if now else 0.0
+        self._lingers = push.KEPT_SECONDS if now else 0.0
         self._replaced: dict[str, float] = {}
         """hash → when it was the newest last"""
         self._builder = builder

@@ -1,7 +1,10 @@
 """From one configuration to the next: nothing is named before Envoy has what it needs."""
 
+import random
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from extension_server.compile.result import Compiled
 from extension_server.hooks import messages
@@ -30,6 +33,7 @@ class World:
         self.service = HookService(self.results, self.sink, lambda: self.now)
 
     def compile(self, config_hash: str, **tokens: str) -> None:
+        """Rule → token, of the newest configuration."""
         one = self.recorded.compiled()
         (rule,) = one.rules
         (fallback,) = one.fallbacks
@@ -100,14 +104,19 @@ class Answer:
         return str(found)
 
     @property
-    def leads(self) -> dict[str, str]:
-        """Token → host name of the cluster that requests with it are sent to."""
+    def through(self) -> dict[str, str]:
+        """Token → name of that cluster."""
         return {
-            header.string_match.exact: self._host(route.route.cluster)
+            header.string_match.exact: route.route.cluster
             for route in self.routes
             for header in route.match.headers
             if header.name == RULE_HEADER
         }
+
+    @property
+    def leads(self) -> dict[str, str]:
+        """Token → host name of the cluster that requests with it are sent to."""
+        return {token: self._host(cluster) for token, cluster in self.through.items()}
 
     def _host(self, cluster: str) -> str:
         endpoint = self.clusters[cluster].load_assignment.endpoints[0].lb_endpoints[0].endpoint
@@ -235,3 +244,105 @@ def test_a_configuration_is_named_when_the_filters_have_it() -> None:
     world.run = {"h1", "h2"}
     world.now += BUSY
     assert world.translate(first="a2").named == "h2"
+
+
+def test_a_change_after_a_long_quiet_keeps_what_it_replaces() -> None:
+    world = World()
+    world.compile("h1", first="a1")
+    before = world.translate(first="a1")
+    world.now += 10 * GRACE
+    world.compile("h2", first="a2")
+    moved = {"first": "new.example.com"}
+    warming = world.translate(first="a2", hosts=moved)
+    assert warming.named == "h1"
+    assert warming.leads == {"a1": "first.example.com", "a2": "new.example.com"}
+    world.now += WARM
+    # For requests on their way.
+    assert set(before.clusters) < set(world.translate(first="a2", hosts=moved).clusters)
+
+
+def test_the_newest_that_is_there_as_a_whole_is_named_while_newer_ones_are_written() -> None:
+    world = World()
+    world.compile("h1", first="a1", second="b1")
+    world.translate(first="a1", second="b1")
+    for number in range(2, 6):
+        world.compile(f"h{number}", first=f"a{number}", second="b1")
+    world.compile("h6", first="a5", second="b2")
+    answer = world.translate(first="a3", second="b1")
+    assert answer.named == "h3"
+    assert set(answer.leads) == {"a3", "b1"}
+    assert world.observation.again > 0
+    assert not world.observation.behind
+
+
+def test_a_configuration_that_the_filters_passed_over_is_not_named() -> None:
+    world = World()
+    world.compile("h1", first="a1", second="b1")
+    world.translate(first="a1", second="b1")
+    world.compile("h2", first="a2", second="b1")
+    world.compile("h3", first="a2", second="b2")
+    world.run = {"h1", "h3"}
+    answer = world.translate(first="a2", second="b1")
+    assert answer.named == "h1"
+    assert set(answer.leads) == {"a1", "a2", "b1"}
+    assert world.translate(first="a2", second="b2").named == "h3"
+
+
+def test_a_state_that_came_back_is_named_as_the_newest() -> None:
+    world = World()
+    for config_hash, token in (("h1", "a1"), ("h2", "a2"), ("h1", "a1")):
+        world.compile(config_hash, first=token)
+        assert world.translate(first=token).named == config_hash
+
+
+def test_a_route_that_is_never_written_does_not_hold_up_a_stream_of_changes() -> None:
+    world = World()
+    world.compile("h1", first="a1", second="b1")
+    world.translate(first="a1", second="b1")
+    named = []
+    for number in range(2, 30):
+        world.compile(f"h{number}", first=f"a{number}", second="b2")
+        named.append(world.translate(first=f"a{number}", second="b1").named)
+        world.now += 0.5
+    waited = int(LIMIT / 0.5)
+    assert named[:waited] == ["h1"] * waited
+    assert named[waited:] == [f"h{number}" for number in range(2 + waited, 30)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_named_can_be_served_while_changes_outrun_translations(seed: int) -> None:
+    """Routes are written one by one and late, and move between providers; the filters pass over what they are too slow
+    for."""
+    chance = random.Random(seed)
+    names_of_rules = ("first", "second", "third")
+    world = World()
+    tokens, hosts = dict.fromkeys(names_of_rules, "0"), dict.fromkeys(names_of_rules, "one.example.com")
+    rules_of = {"h0": {f"{name}-0" for name in names_of_rules}}
+    world.compile("h0", **{name: f"{name}-0" for name in names_of_rules})
+    world.translate(hosts, **{name: f"{name}-0" for name in names_of_rules})
+    history = [(dict(tokens), dict(hosts))]
+    world.run, ages = {"h0"}, dict[str, float]()
+    lag, written, steps = chance.choice((1, 3, 8)), 0, []
+    for number in range(1, 60):
+        if number < 45:
+            name = chance.choice(names_of_rules)
+            tokens[name] = str(number)
+            if chance.random() < 0.4:
+                hosts[name] = chance.choice(("one.example.com", "two.example.com", "three.example.com"))
+            world.compile(f"h{number}", **{each: f"{each}-{token}" for each, token in tokens.items()})
+            rules_of[f"h{number}"] = {f"{each}-{token}" for each, token in tokens.items()}
+            if chance.random() < 0.8 or number == 44:
+                world.run.add(f"h{number}")
+        history.append((dict(tokens), dict(hosts)))
+        world.now += 0.4
+        written = max(written, number - chance.randint(0, lag))
+        seen_tokens, seen_hosts = history[min(written, len(history) - 1)]
+        answer = world.translate(seen_hosts, **{each: f"{each}-{token}" for each, token in seen_tokens.items()})
+        assert rules_of[answer.named] <= set(answer.leads)
+        assert answer.named in world.run
+        ages = {name: ages.get(name, world.now) for name in answer.clusters}
+        used = {name for token, name in answer.through.items() if token in rules_of[answer.named]}
+        assert number == 1 or all(world.now - ages[name] >= WARM - 0.01 for name in used if ages[name] > 100.4)
+        steps.append(answer.named)
+    assert steps[-1] == "h44"
+    assert len(set(steps)) > 5

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from filters.auth.sigv4 import SigV4Signer
-from filters.contract import config
+from filters.contract import config, push
 from filters.contract.config import (
     AwsCredential,
     BodyMutation,
@@ -26,7 +26,7 @@ from filters.runtime.credentials import Credentials
 from filters.runtime.errors import ConfigError
 from filters.runtime.matching import ListenerIndex
 from filters.runtime.snapshot import Builder
-from filters.runtime.store import KEPT_AT_MOST, KEPT_SECONDS, SnapshotStore
+from filters.runtime.store import KEPT_AT_MOST, SnapshotStore
 from tests.support.gateway import Gateway, backend, configuration
 
 PROVIDERS = {name: Provider(name, {}) for name in ("OpenAI", "AWSBedrock")}  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def test_when_much_changes_at_once_what_was_the_newest_a_moment_ago_stays() -> N
     store = SnapshotStore(builder, credentials, kept=2, now=lambda: now)
     hashes = [store.load(_document(number)) for number in range(10)]
     assert [_gateway(store, config_hash) for config_hash in hashes] == [f"ns/{number}" for number in range(10)]
-    now += KEPT_SECONDS
+    now += push.KEPT_SECONDS
     last = store.load(_document(10))
     assert [_gateway(store, config_hash) for config_hash in hashes] == ["ns/10"] * 9 + ["ns/9"]
     assert _gateway(store, last) == "ns/10"
