@@ -62,8 +62,8 @@ class BackendResolver:
         def problem(member: str, reason: str, message: str) -> Unusable:
             return Unusable(_error(route, f"{field}.{member}", reason, message))
 
-        if ref.group is not None:
-            raise problem("kind", "NotSupported", _NO_POOLS)
+        if (pool := pool_not_served(route, field, ref)) is not None:
+            raise Unusable(pool)
         if ref.weight > MAX_WEIGHT:
             raise problem("weight", "InvalidWeight", f"must not be more than {MAX_WEIGHT} (limit of HTTPRoute)")
         service, spec = self._service(route, ref, field)
@@ -164,9 +164,10 @@ class BackendResolver:
         try:
             self._referenced(service, namespace, spec.backend_ref.name)
             self._credential(service)
+            unusable: tuple[Finding, ...] = ()
         except Unusable as exc:
-            return exc.findings
-        return (*_version_unused(service, spec.schema_), *not_served(service, spec.schema_, "error"))
+            unusable = exc.findings
+        return (*unusable, *_version_unused(service, spec.schema_), *not_served(service, spec.schema_, "error"))
 
     def check_policy(self, policy: AnyBackendSecurityPolicy) -> tuple[Finding, ...]:
         """What is wrong with a BackendSecurityPolicy by itself, whatever it targets."""
@@ -175,8 +176,8 @@ class BackendResolver:
         try:
             self.credentials.identity(policy)
         except Unusable as exc:
-            return exc.findings
-        return ()
+            return (*exc.findings, *pools_not_served(policy))
+        return tuple(pools_not_served(policy))
 
     def _credential(self, service: AIServiceBackend) -> Identity | None:
         policies = self.resources.policies_of((service.namespace, service.name))
@@ -202,7 +203,9 @@ def _error(
     return Finding(severity="error", object=ref_of(object_), field=field, reason=reason, message=message)
 
 
-def _warning(object_: AIGatewayRoute | AIServiceBackend, field: str, reason: str, message: str) -> Finding:
+def _warning(
+    object_: AIGatewayRoute | AIServiceBackend | AnyBackendSecurityPolicy, field: str, reason: str, message: str
+) -> Finding:
     return Finding(severity="warning", object=ref_of(object_), field=field, reason=reason, message=message)
 
 
@@ -215,6 +218,19 @@ def not_served(
         yield Finding(
             severity=severity, object=ref_of(service), field="spec.schema.name", reason="NotSupported", message=message
         )
+
+
+def pool_not_served(route: AIGatewayRoute, field: str, ref: AIGatewayRouteBackendRef) -> Finding | None:
+    """`field`: of the backendRef."""
+    return None if ref.group is None else _error(route, f"{field}.kind", "NotSupported", _NO_POOLS)
+
+
+def pools_not_served(policy: AnyBackendSecurityPolicy) -> Iterator[Finding]:
+    """Targets that get no credential. A warning: other targets do."""
+    for index, target in enumerate(policy.spec.target_refs if policy.spec else ()):
+        if target.group != aigateway.GROUP:
+            message = f"{target.kind}s are not served by this release; the policy has no effect on {target.name}"
+            yield _warning(policy, f"spec.targetRefs[{index}].kind", "NotSupported", message)
 
 
 def _version_unused(service: AIServiceBackend, schema: VersionedAPISchema) -> Iterator[Finding]:

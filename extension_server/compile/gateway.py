@@ -6,7 +6,7 @@ standalone mode on every change of its file. The controller compiles a route whe
 (`compile_route`) and only puts the parts together again (`assemble`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -150,10 +150,13 @@ def common_costs(resources: Resources, gateway: Gateway) -> tuple[tuple[Cost, ..
 def check_config(found: GatewayConfig) -> Costs:
     """The costs of a GatewayConfig and what is wrong with it."""
     common = costs.of_config(found)
-    if found.spec is None or found.spec.forward_proxy is None:
-        return common
-    message = "a forward proxy is not supported yet; remove it, connections to backends would bypass it"
-    return Costs(common.costs, (*common.findings, _error(found, "spec.forwardProxy", "NotSupported", message)))
+    return Costs(common.costs, (*common.findings, *proxy_not_served(found)))
+
+
+def proxy_not_served(found: GatewayConfig) -> Iterator[Finding]:
+    if found.spec is not None and found.spec.forward_proxy is not None:
+        message = "a forward proxy is not supported yet; remove it, connections to backends would bypass it"
+        yield _error(found, "spec.forwardProxy", "NotSupported", message)
 
 
 def _listeners(parts: Iterable[tuple[RoutePart, Attachment]]) -> tuple[Listener, ...]:

@@ -17,6 +17,7 @@ from extension_server.api.gateway import Gateway
 from extension_server.api.mcp import MCPRoute
 from extension_server.api.quota import QuotaPolicy
 from extension_server.compile import gateway as gateways
+from extension_server.compile import unserved
 from extension_server.compile.backends import BackendResolver
 from extension_server.compile.credentials import Credentials, Unusable
 from extension_server.compile.reads import Key, Recorder
@@ -236,8 +237,7 @@ class World:
             case GatewayConfig() as config:
                 findings = gateways.check_config(config).findings
             case MCPRoute() | QuotaPolicy():
-                message = f"kind {ref.kind} is not served by this release; it has no effect"
-                findings = (Finding(severity="error", object=ref, field="", reason="NotSupported", message=message),)
+                findings = tuple(unserved.findings(held.object))
             case other:
                 raise AssertionError(f"{other.kind} is not ours")
         return Part(generation=held.generation, reads=frozenset(recorder.reads), findings=findings)

@@ -71,6 +71,31 @@ def _reference(reference: gateway.SecretObjectReference, namespace: str) -> str:
     return f"Secret {reference.namespace or namespace}/{reference.name}"
 
 
+def not_served(spec: SecurityPolicySpec, aws_environment: AwsEnvironment | None = None) -> CredentialProblem | None:
+    """What a policy asks for that this release does not do, whatever Secrets there are; None: it does all of it."""
+    field = f"spec.{CREDENTIAL_FIELDS[spec.type]}"
+    if isinstance(spec, BackendSecurityPolicySpec) and spec.credential_override is not None:
+        field = "spec.credentialOverride"
+        message = "credentials taken from the request are not supported yet; remove credentialOverride"
+    elif spec.aws_credentials is None:
+        if spec.type in _KEY_HEADERS:
+            return None
+        message = f"type {spec.type} needs a token exchange, which is not supported yet"
+    elif spec.aws_credentials.credentials_file is not None:
+        return None
+    elif spec.aws_credentials.oidc_exchange_token is not None:
+        field = f"{field}.oidcExchangeToken"
+        message = "AWS OIDC exchange is not supported yet; use credentialsFile"
+    elif aws_environment is None:
+        message = (
+            "the default AWS credential chain is not supported yet; set credentialsFile, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY in the environment of `aigw run`"
+        )
+    else:
+        return None
+    return CredentialProblem(field, "NotSupported", message)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialReader:
     """Reads the credential of one policy at a time. `namespace` is the policy's."""
@@ -81,22 +106,15 @@ class CredentialReader:
 
     def read(self, spec: SecurityPolicySpec, namespace: str) -> Credential:
         """Raises CredentialProblem."""
+        problem = not_served(spec, self.aws_environment)
+        if problem is not None:
+            raise problem
         field = f"spec.{CREDENTIAL_FIELDS[spec.type]}"
-        if isinstance(spec, BackendSecurityPolicySpec) and spec.credential_override is not None:
-            raise CredentialProblem(
-                "spec.credentialOverride",
-                "NotSupported",
-                "credentials taken from the request are not supported yet; remove credentialOverride",
-            )
-        if spec.type in _KEY_HEADERS:
-            source = spec.api_key or spec.azure_api_key or spec.anthropic_api_key
-            assert source is not None  # rules B1, B3, B6
-            return self._header(spec.type, source, namespace, field)
         if spec.aws_credentials is not None:
             return self._aws(spec.aws_credentials, namespace, field)
-        raise CredentialProblem(
-            field, "NotSupported", f"type {spec.type} needs a token exchange, which is not supported yet"
-        )
+        source = spec.api_key or spec.azure_api_key or spec.anthropic_api_key
+        assert source is not None  # rules B1, B3, B6
+        return self._header(spec.type, source, namespace, field)
 
     def _header(self, type_: str, source: APIKeySource, namespace: str, field: str) -> HeaderCredential:
         key = self._secret(source.secret_ref, API_KEY, namespace, f"{field}.secretRef").reveal().strip()
@@ -126,19 +144,7 @@ class CredentialReader:
             except aws_file.BadCredentialsFile as exc:
                 message = f"key {AWS_CREDENTIALS} of Secret {reference.name} {exc}"
                 raise CredentialProblem(path, "InvalidSecret", message) from exc
-        if aws.oidc_exchange_token is not None:
-            raise CredentialProblem(
-                f"{field}.oidcExchangeToken",
-                "NotSupported",
-                "AWS OIDC exchange is not supported yet; use credentialsFile",
-            )
-        if self.aws_environment is None:
-            raise CredentialProblem(
-                field,
-                "NotSupported",
-                "the default AWS credential chain is not supported yet; set credentialsFile, or AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY in the environment of `aigw run`",
-            )
+        assert self.aws_environment is not None  # else it is not served
         return AwsCredential(
             region=aws.region,
             access_key_id=self.aws_environment.access_key_id,
