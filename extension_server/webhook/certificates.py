@@ -16,7 +16,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from extension_server.webhook import signing
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 AUTHORITY_RENEWAL: Final = timedelta(days=365)
@@ -27,6 +29,8 @@ LEAF_RENEWAL: Final = timedelta(days=30)
 OVERLAP: Final = timedelta(days=1)
 _CLOCKS: Final = timedelta(minutes=5)
 """by which clocks may differ"""
+_LONGEST_COMMON_NAME: Final = 64
+"""X.520"""
 
 AUTHORITY_KEY: Final = "ca.key"
 NEXT_AUTHORITY: Final = "next-ca.crt"
@@ -113,7 +117,7 @@ def _renew_authority(data: dict[str, bytes], names: Names, now: datetime) -> Non
     following = x509.load_pem_x509_certificate(data[NEXT_AUTHORITY])
     if now - following.not_valid_before_utc >= OVERLAP + _CLOCKS:
         trusted = [each for each in x509.load_pem_x509_certificates(data[names.authority]) if each != following]
-        alive = [_pem(each) for each in trusted if each.not_valid_after_utc > now]
+        alive = [signing.pem(each) for each in trusted if each.not_valid_after_utc > now]
         data[names.authority] = _joined(data.pop(NEXT_AUTHORITY), *alive)
         data[AUTHORITY_KEY] = data.pop(NEXT_AUTHORITY_KEY)
         data.pop(names.certificate, None)
@@ -143,68 +147,30 @@ def _leaf_holds(data: Mapping[str, bytes], names: Names, hosts: Sequence[str], n
 
 
 def _put_authority(data: dict[str, bytes], certificate: str, key: str, now: datetime) -> None:
-    made = ec.generate_private_key(ec.SECP256R1())
+    made = signing.new_key()
     # A name of its own: two authorities of one name are hard to tell apart for those who build chains.
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"aigw {now:%Y-%m-%d %H:%M}")])
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(made.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS)
-        .not_valid_after(now + AUTHORITY_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(made.public_key()), critical=False)
-        .sign(made, hashes.SHA256())
-    )
-    data[certificate] = _pem(signed)
-    data[key] = _private(made)
+    name = f"aigw {now:%Y-%m-%d %H:%M}"
+    data[certificate] = signing.pem(signing.authority(name, made, now - _CLOCKS, now + AUTHORITY_LIFE))
+    data[key] = signing.private_pem(made)
 
 
 def _leaf(data: Mapping[str, bytes], names: Names, hosts: Sequence[str], now: datetime) -> dict[str, bytes]:
     authority = x509.load_pem_x509_certificates(data[names.authority])[0]
     signer = serialization.load_pem_private_key(data[AUTHORITY_KEY], None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)  # of `_put_authority`
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = signing.new_key()
+    until = min(now + LEAF_LIFE, authority.not_valid_after_utc)
+    subject = signing.named(hosts[0][:_LONGEST_COMMON_NAME])
     signed = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])]))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS)
-        .not_valid_after(min(now + LEAF_LIFE, authority.not_valid_after_utc))
+        signing.begun(subject, authority.subject, key.public_key(), now - _CLOCKS, until)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    return {names.certificate: _pem(signed), names.key: _private(key)}
+    return {names.certificate: signing.pem(signed), names.key: signing.private_pem(key)}
 
 
 def _joined(*texts: bytes) -> bytes:
     return b"".join(text.rstrip(b"\n") + b"\n" for text in texts)
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

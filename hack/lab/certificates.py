@@ -13,12 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from extension_server.webhook import signing
+
 _LIFE: Final = timedelta(days=3650)
-_PRIVATE: Final = (
-    serialization.Encoding.PEM,
-    serialization.PrivateFormat.PKCS8,
-    serialization.NoEncryption(),
-)
 
 
 class Authority:
@@ -33,50 +30,32 @@ class Authority:
         self._certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
 
     def _make(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
-        usage = x509.KeyUsage(
-            digital_signature=False,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            key_cert_sign=True,
-            crl_sign=True,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        certificate = (
-            _builder(name, name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(key, hashes.SHA256())
-        )
+        key = signing.new_key()
         accounts = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._write("sa.key", accounts.private_bytes(*_PRIVATE))
+        self._write("sa.key", signing.private_pem(accounts))
         public = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         self._write("sa.pub", accounts.public_key().public_bytes(*public))
-        self._write("ca.key", key.private_bytes(*_PRIVATE))
-        self._write("ca.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        self._write("ca.key", signing.private_pem(key))
+        self._write("ca.crt", signing.pem(signing.authority("lab", key, *_life())))
 
     def sign(self, file: str, common_name: str, organization: str = "", names: Sequence[str] = ()) -> None:
         """For servers and clients alike. `names`: DNS names and addresses."""
         if (self._folder / f"{file}.crt").exists():
             return
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = signing.new_key()
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organization:
             attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = _builder(x509.Name(attributes), self._certificate.subject, key.public_key()).add_extension(
+        subject = x509.Name(attributes)
+        builder = signing.begun(subject, self._certificate.subject, key.public_key(), *_life()).add_extension(
             x509.ExtendedKeyUsage(usages), critical=False
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_name(each) for each in names]), False)
         assert isinstance(self._key, ec.EllipticCurvePrivateKey)
-        self._write(f"{file}.key", key.private_bytes(*_PRIVATE))
-        certificate = builder.sign(self._key, hashes.SHA256())
-        self._write(f"{file}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        self._write(f"{file}.key", signing.private_pem(key))
+        self._write(f"{file}.crt", signing.pem(builder.sign(self._key, hashes.SHA256())))
 
     def kubeconfig(self, file: str, server: str, target: Path) -> None:
         """For the user that certificate `file` names."""
@@ -111,17 +90,9 @@ def _private(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _life() -> tuple[datetime, datetime]:
     now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + _LIFE)
-    )
+    return now - timedelta(hours=1), now + _LIFE
 
 
 def _name(text: str) -> x509.GeneralName:
