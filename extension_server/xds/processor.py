@@ -13,9 +13,10 @@ ATTEMPT_CLUSTER: Final = "ai-gateway-extproc-uds-attempt"
 MESSAGE_TIMEOUT: Final = 10.0
 """Seconds for one answer of the filter; the same as the peer's."""
 STREAM_RETRIES: Final = 15
-"""A new filter process serves 0.3 to 0.6 s after the old one ended; with Envoy's default back-off (25 to 250 ms), 15
-tries last 1.5 s on average (3 did not reach: tests/envoy/test_plan_rules.py, rule 5). A back-off of our own costs 10 µs
-of every request, for the parsing of it."""
+"""A new filter process serves 0.3 to 0.6 s after the old one ended, or some seconds on a busy machine. Between tries,
+Envoy waits a random part of 1 s, then of 2, 4, 8 and 10 s, as for every gRPC service, so MESSAGE_TIMEOUT ends the tries
+(3 were too few: tests/envoy/test_plan_rules.py, rule 5). A back-off of our own costs 10 µs of every request, for the
+parsing of it. A filter that is not there at all is not waited for: `service_clusters`."""
 RETRY_ON: Final = "reset,unavailable"
 """A process that ended (also before the connection stood), and one that is draining."""
 

@@ -1,6 +1,13 @@
-"""The two clusters that lead to the filter process: one per ext_proc level (see `processor.ATTEMPT_CLUSTER`)."""
+"""The two clusters that lead to the filter process: one per ext_proc level (see `processor.ATTEMPT_CLUSTER`).
 
-from typing import Final
+A filter that is away for a moment is waited for, one that is missing is not. Both are a socket that nobody listens on,
+and Envoy would try it until `processor.MESSAGE_TIMEOUT` ends each request. So it also connects once a second of its own
+accord: a filter that never was there is missing at once, one that was there after the time that a request waits for it.
+Then requests are refused as they come (`local_replies`). The cluster of attempts needs none of this: the request's
+comes first.
+"""
+
+from typing import Any, Final
 
 from extension_server.xds import pool, processor
 from extension_server.xds.pool import Message
@@ -16,10 +23,30 @@ MAX_QUEUED_FRAMES: Final = 1_000_000
 """Envoy's guards against a peer that does not read, 10,000 frames and 1,000 control frames, cut the connection with all
 requests on it. A busy filter reads late, and streams in pieces or a crowd that hangs up (one RST_STREAM each) are that
 many frames in no time. How much may wait is bounded by windows and BUFFER_LIMIT in bytes."""
+PROBE: Final = 1.0
+"""Seconds between two connections that only look whether somebody listens. A busy filter is not missing: the kernel
+takes the connection."""
+MISSING_AFTER: Final = round(processor.MESSAGE_TIMEOUT / PROBE)
+"""Probes in a row that fail, for a filter that was there."""
 BUFFER_LIMIT: Final = 50 * 1024 * 1024
 """The largest body that the default listener limit lets through."""
 
 _LEAST_REQUEST: Final = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
+_PROBED: Final[pool.Fields] = {
+    "health_checks": [
+        {
+            "interval": pool.duration(PROBE),
+            # 60 s by default, for clusters without requests: so long a new filter would not be seen.
+            "no_traffic_interval": pool.duration(PROBE),
+            "timeout": pool.duration(PROBE),
+            "unhealthy_threshold": {"value": MISSING_AFTER},
+            "healthy_threshold": {"value": 1},
+            "tcp_health_check": {},
+        }
+    ],
+    # By default Envoy takes missing ones all the same when most are missing.
+    "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+}
 
 
 def patch(resources: Resources, mediation: Mediation) -> None:
@@ -27,12 +54,12 @@ def patch(resources: Resources, mediation: Mediation) -> None:
     if not ai_configurations(resources, mediation):
         return
     existing = {cluster.name for cluster in resources.clusters}
-    for name in (processor.REQUEST_CLUSTER, processor.ATTEMPT_CLUSTER):
+    for name, probed in ((processor.REQUEST_CLUSTER, True), (processor.ATTEMPT_CLUSTER, False)):
         if name not in existing:
-            resources.clusters.append(_cluster(name, mediation.sockets))
+            resources.clusters.append(_cluster(name, mediation.sockets, **(_PROBED if probed else {})))
 
 
-def _cluster(name: str, sockets: tuple[str, ...]) -> Message:
+def _cluster(name: str, sockets: tuple[str, ...], **more: Any) -> Message:
     endpoints = [{"endpoint": {"address": {"pipe": {"path": socket}}}} for socket in sockets]
     http2 = {
         "initial_stream_window_size": {"value": STREAM_WINDOW},
@@ -74,4 +101,5 @@ def _cluster(name: str, sockets: tuple[str, ...]) -> Message:
                 pool.HTTP_PROTOCOL_OPTIONS, explicit_http_config={"http2_protocol_options": http2}
             )
         },
+        **more,
     )

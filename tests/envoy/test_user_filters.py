@@ -14,19 +14,11 @@ import pytest
 from envoy_data_plane.envoy.config.core.v3 import DataSource
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
-from aigw.standalone import resources as files_of_resources
-from aigw.standalone import verdicts
-from aigw.standalone.base_xds import build, tls
-from aigw.standalone.base_xds.world import World
-from aigw.standalone.default_log import default_access_log
-from aigw.standalone.xds_files import XdsFiles
-from extension_server.compile.gateway import compile_gateway
-from extension_server.xds import patches, pool, route_table
-from extension_server.xds.resources import Mediation, Resources
+from extension_server.xds import pool
+from extension_server.xds.resources import Resources
 from tests.envoy.test_plan_rules import MESSAGE, Upstream, upstream
 from tests.standalone import files
-from tests.support.envoy import free_port, running_envoy
-from tests.support.filter_process import running_filter
+from tests.support.patched import Patched
 
 pytestmark = pytest.mark.envoy
 
@@ -61,38 +53,16 @@ def gateway(directory: Path, *, told: bool) -> Iterator[Gateway]:
     """`told`: compile knows that the listener has a filter of the user's."""
     with ExitStack() as stack:
         provider = stack.enter_context(upstream(MESSAGE))
-        port = free_port()
         text = files.text(
             files.gateway(),
             files.backend("up", "Anthropic", provider.port),
             files.api_key("up", KEY, "AnthropicAPIKey"),
             files.route({"m": [{"name": "up"}]}),
-        ).replace("PORT", str(port))
-        loaded = files_of_resources.read(text, "file", {})
-        compiled = compile_gateway(
-            loaded.snapshot,
-            verdicts.the_gateway(loaded),
-            token_key=b"k" * 32,
-            user_filters={LISTENER} if told else set(),
         )
-        document = directory / "filter.json"
-        document.write_bytes(compiled.document)
-        filter_ = stack.enter_context(running_filter("--config", str(document), module="filters.main"))
-        resources = build.build(
-            World(loaded.snapshot, compiled),
-            tls.Files(directory, directory),
-            default_log=default_access_log(),
-            address="127.0.0.1",
-        )
-        _add_lua(resources)
-        patches.apply(resources, Mediation(compiled, (filter_.socket,)))
-        route_table.fold(resources)
-        written = XdsFiles(directory)
-        written.write_clusters(resources.clusters)
-        written.write_routes(resources.routes)
-        written.write_listeners(resources.listeners)
-        stack.enter_context(running_envoy(_bootstrap(written)))
-        yield Gateway(f"http://127.0.0.1:{port}", provider)
+        patched = Patched(directory, text, user_filters={LISTENER} if told else ())
+        filter_ = stack.enter_context(patched.filter())
+        stack.enter_context(patched.envoy(filter_.socket, _add_lua))
+        yield Gateway(patched.url, provider)
 
 
 def _add_lua(resources: Resources) -> None:
@@ -111,16 +81,6 @@ def _add_lua(resources: Resources) -> None:
                 del manager.http_filters[:]
                 manager.http_filters.extend([*chain_of_filters[:-1], lua, chain_of_filters[-1]])
                 pool.replace(network_filter.typed_config, manager)
-
-
-def _bootstrap(written: XdsFiles) -> dict[str, object]:
-    def from_file(path: Path) -> dict[str, object]:
-        return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
-
-    return {
-        "node": {"id": "test", "cluster": "test"},
-        "dynamic_resources": {"cds_config": from_file(written.cds), "lds_config": from_file(written.lds)},
-    }
 
 
 def test_rule_6_a_filter_after_ours_sees_the_clients_own_request_and_no_credential(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ ELSEWHERE = {
     "internal_error",
     "worker_gone",
     "not_mediated",
+    "filter_missing",
     "filter_timeout",
     "filter_unavailable",
     "answer_truncated",

@@ -213,6 +213,18 @@ def test_both_ways_to_the_filter_are_wide_enough() -> None:
         assert {limit.value for limit in limits} == {100_000}
 
 
+def test_a_filter_is_missing_when_nobody_would_wait_for_it_any_longer() -> None:
+    resources = patched("1.8-b04-fallback-priorities", (0, 1))
+    request = cluster(resources, processor.REQUEST_CLUSTER)
+    (probe,) = request.health_checks
+    assert probe.HasField("tcp_health_check")
+    assert probe.unhealthy_threshold.value * probe.interval.seconds == processor.MESSAGE_TIMEOUT
+    assert probe.no_traffic_interval == probe.interval
+    assert request.common_lb_config.HasField("healthy_panic_threshold")
+    assert request.common_lb_config.healthy_panic_threshold.value == 0
+    assert not cluster(resources, processor.ATTEMPT_CLUSTER).health_checks
+
+
 def test_a_gateway_without_ai_routes_gets_no_cluster_of_ours() -> None:
     resources = recorded("1.8-b04-fallback-priorities")
     elsewhere = mediation(backends(0))
