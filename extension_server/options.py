@@ -11,12 +11,13 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn, cast
+from typing import Final, NoReturn, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from extension_server.api.container import EnvVar
 from filters.contract.config import FilterConfig
+from filters.contract.loglines import LogFormat
 
 PROGRAM: Final = "aigw-controller"
 CONTROLLER_NAME: Final = "gateway.envoyproxy.io/gatewayclass-controller"
@@ -27,7 +28,6 @@ HEADER_ATTRIBUTES: Final = (("agent-session-id", "session.id"),)
 """of spans and access logs, unless something else is said (xDS chapter §1.10)"""
 RATE_LIMIT_PORT: Final = 8081
 
-LogFormat = Literal["text", "json"]
 Pairs = tuple[tuple[str, str], ...]
 
 _SLOG: Final = {"debug": -4, "info": 0, "warn": 4, "error": 8}

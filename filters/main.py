@@ -15,6 +15,7 @@ from typing import cast
 
 import uvloop
 
+from filters.contract.loglines import LEVELS, LogFormat
 from filters.endpoints import registry as endpoint_registry
 from filters.extproc.program import AiFilters
 from filters.process import control, logs, supervisor, worker
@@ -38,7 +39,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # set by the supervisor
     parser.add_argument("--admin-host", default="127.0.0.1", help="admin HTTP: address (default 127.0.0.1)")
     parser.add_argument("--admin-port", type=int, help="admin HTTP: port, 0 for a free one (default: no admin HTTP)")
-    parser.add_argument("--log-level", choices=tuple(logs.LEVELS), default="info")
+    parser.add_argument("--log-level", choices=tuple(LEVELS), default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--drain-seconds", type=float, default=10.0, help="how long requests in flight may take to end")
     parser.add_argument("--no-control", action="store_true", help="do not obey stdin, and do not end with it")
@@ -80,7 +81,7 @@ def run(argv: Sequence[str] | None, program: Callable[[Options], worker.Program]
     if options.controlled and not control.is_steered():
         sys.stderr.write("filters.main: stdin is no pipe that a parent could steer by; give --no-control\n")
         return 2
-    log_format = cast("logs.LogFormat", arguments.log_format)
+    log_format = cast("LogFormat", arguments.log_format)
     if arguments.workers > 1 and arguments.worker is None:
         logs.set_up(arguments.log_level, log_format, "filter")
         shared = ["--log-level", arguments.log_level, "--log-format", log_format]
