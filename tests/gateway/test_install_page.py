@@ -1,22 +1,23 @@
-"""The commands of the install page on a real API server: all but those that wait for pods."""
+"""The commands of the install page on a real API server: all but those that wait for pods, which tests/e2e runs."""
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from hack.tools import build
 from tests.gateway.test_charts_envoy_gateway import RELEASES, chart
-from tests.support import apiserver, helm
+from tests.support import apiserver, helm, pages, terminal
 from tests.support.apiserver import ApiServer, Refused
-from tests.support.install_page import ROOT, sections
+from tests.support.pages import INSTALL, ROOT
+from tests.support.terminal import Terminal
 
 TOOLS = ("helm", "kubectl")
-NEEDS_PODS = re.compile(r"kubectl .*\b(rollout status|wait) |^GATEWAY=|^curl |kubectl delete namespace ")
+NEEDS_PODS = re.compile(
+    r"kubectl .*\b(rollout status|wait|port-forward) |^(GATEWAY|SERVICE)=|^(curl|aigw) |kubectl delete namespace "
+)
 WAITS = re.compile(r" --wait\b")
 """Hooks of charts are jobs, which are pods too."""
 
@@ -33,62 +34,46 @@ class Reader:
     """Somebody with a shell in a copy of the project."""
 
     api: ApiServer
-    folder: Path
-    chart: Path
+    version: str
+    """of Envoy Gateway"""
+    shell: Terminal
 
-    def run(self, command: str) -> str:
-        """In bash, as it stands on the page; without waiting for pods."""
-        tools = self.folder / "bin"
-        environment = {
-            "PATH": f"{tools}:{os.environ['PATH']}",
-            "HOME": str(self.folder),
-            "KUBECONFIG": str(self.api.kubeconfig),
-            "EG_CHART": str(self.chart),
-            "OPENAI_API_KEY": "sk-test",
-        }
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", _here(command)],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        return done.stdout
-
-    def section(self, title: str) -> list[str]:
-        return [self.run(command) for command in sections()[title] if not NEEDS_PODS.search(command)]
+    def section(self, title: str) -> None:
+        for block in pages.for_release(INSTALL, self.version):
+            for command in block.commands:
+                if block.section == title and not pages.reason(command) and not NEEDS_PODS.search(command):
+                    self.shell.run(_here(command))
 
 
 @pytest.fixture(scope="module", params=RELEASES)
 def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     if names := apiserver.missing():
         pytest.skip(f"not run: {', '.join(names)} not built (`make tools`)")
-    folder = tmp_path_factory.mktemp("reader")
+    folder, release = tmp_path_factory.mktemp("reader"), RELEASES[request.param]
     for name in ("manifests", "examples"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "my-values.yaml").write_text("controller: {image: {tag: mine}}\n")
     (folder / "bin").mkdir()
     for tool in TOOLS:
         (folder / "bin" / tool).symlink_to(build.place(tool))
+    version = release.module.rpartition("@")[2]
+    source = str(chart(release, folder / "gateway-helm", with_definitions=True))
+    helm.run("package", source, "--version", version, "--destination", str(folder))
     with apiserver.running_apiserver() as api:
-        yield Reader(api, folder, chart(RELEASES[request.param], folder / "gateway-helm", with_definitions=True))
+        environment = {
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "KUBECONFIG": str(api.kubeconfig),
+            "OPENAI_API_KEY": "sk-test",
+        }
+        with terminal.opened(folder, environment) as shell:
+            yield Reader(api, version, shell)
 
 
 def test_what_the_page_says_can_be_done(reader: Reader) -> None:
-    titles = list(sections())
-    assert titles == [
-        "2. The definitions",
-        "3. Envoy Gateway",
-        "4. The AI gateway",
-        "5. Is it there?",
-        "6. The first request",
-        "Upgrade",
-        "Uninstall",
-    ]
-    for title in titles[:5]:
+    titles = list(dict.fromkeys(block.section for block in pages.for_release(INSTALL, reader.version)))
+    *steps, upgrade, uninstall = titles
+    for title in steps:
         reader.section(title)
     route = reader.api.get("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", "chat")
     assert route["spec"]["parentRefs"][0]["name"] == "ai"
@@ -99,10 +84,11 @@ def test_what_the_page_says_can_be_done(reader: Reader) -> None:
     configuration = reader.api.get("v1", "ConfigMap", "envoy-gateway-config", "envoy-gateway-system")
     assert f"ai-gateway-controller.{namespace}.svc.cluster.local" in configuration["data"]["envoy-gateway.yaml"]
     # Twice is once.
-    for title in titles[:3]:
+    for title in steps:
         reader.section(title)
-    reader.section("Upgrade")
-    reader.section("Uninstall")
+    assert (upgrade, uninstall) == ("Upgrade", "Uninstall")
+    reader.section(upgrade)
+    reader.section(uninstall)
     configuration = reader.api.get("v1", "ConfigMap", "envoy-gateway-config", "envoy-gateway-system")
     assert "extensionManager" not in configuration["data"]["envoy-gateway.yaml"]
     with pytest.raises(Refused, match="NotFound"):
