@@ -32,7 +32,8 @@ from tests.support import push_processes as processes
 from tests.support.apiserver import ApiServer
 from tests.support.controller import CLASS_CONTROLLER
 from tests.support.controller_world import AIGW, FOREIGN, GW, by_kind
-from tests.support.push_processes import Asking, ControllerProcess, FilterProcess, wait_until
+from tests.support.push_processes import Asking, ControllerProcess, FilterProcess
+from tests.support.waiting import wait_until
 
 ROUTES: Final = 10_000
 ROUNDS: Final = 9

@@ -1,7 +1,7 @@
 """The Gateway, the route and the provider of these tests, and what they look like from outside."""
 
+import functools
 import string
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import yaml
 
 from conformance.cluster.cluster import Cluster, KubectlFailed
 from conformance.upstream import recorder
+from tests.support.waiting import wait_until
 
 NAMESPACE: Final = "e2e"
 GATEWAY: Final = "ai"
@@ -25,6 +26,7 @@ PROXIES: Final = "envoy-gateway-system"
 CONTROLLER: Final = "envoy-ai-gateway-system"
 LIMIT: Final = 120.0
 """seconds that anything may take"""
+until = functools.partial(wait_until, limit=LIMIT, every=0.25)
 _OF_GATEWAY: Final = (
     f"gateway.envoyproxy.io/owning-gateway-name={GATEWAY},gateway.envoyproxy.io/owning-gateway-namespace={NAMESPACE}"
 )
@@ -78,14 +80,6 @@ class Scene:
 
     def wait_until_served(self) -> None:
         until(self.serves, "the Gateway serves the route")
-
-
-def until(holds: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
-    """Asks again and again. Raises AssertionError."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.25)
 
 
 def _succeeds(question: Callable[[], bool]) -> bool:

@@ -15,9 +15,9 @@ import pytest
 
 from tests.envoy.test_plan_rules import ANSWER, Upstream, upstream
 from tests.standalone import files
-from tests.standalone.gateway import wait_until
 from tests.support.envoy import RunningEnvoy
 from tests.support.patched import Patched
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
 

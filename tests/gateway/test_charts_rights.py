@@ -16,9 +16,9 @@ from extension_server.sidecar.container import HASH_ANNOTATION
 from filters.contract import jsonlib
 from tests.support import helm
 from tests.support.apiserver import ApiServer
-from tests.support.controller import LIMIT, eventually
 from tests.support.controller_world import accepted, documents, get, http_route, route
 from tests.support.envoy import free_port
+from tests.support.waiting import LIMIT, eventually
 
 pytestmark = pytest.mark.skipif(bool(helm.missing()), reason="not run: helm not built (`make tools`)")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from extension_server.compile.result import Finding, ObjectRef
 from tests.support.apiserver import ApiServer
-from tests.support.controller import Running, condition, eventually, running
+from tests.support.controller import Running, condition, running
 from tests.support.controller_world import (
     AIGW,
     EG,
@@ -17,6 +17,7 @@ from tests.support.controller_world import (
     http_route,
     route,
 )
+from tests.support.waiting import eventually
 
 
 async def test_a_route_becomes_objects_and_a_status(cluster: ApiServer, namespace: str) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from tests.support.apiserver import ApiServer
-from tests.support.controller import Running, condition, eventually, running
+from tests.support.controller import Running, condition, running
 from tests.support.controller_world import AIGW, EG, GW, by_kind
+from tests.support.waiting import eventually
 
 ROUTES = 500
 

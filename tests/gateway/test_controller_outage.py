@@ -1,8 +1,8 @@
 """Nothing is lost when the API server goes away, or the controller does in the middle of its work."""
 
 import asyncio
+import contextlib
 import subprocess
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,8 +10,9 @@ import pytest
 
 from tests.support import apiserver, envoy_gateway_crds
 from tests.support.apiserver import ApiServer
-from tests.support.controller import CLASS_CONTROLLER, eventually, running
+from tests.support.controller import CLASS_CONTROLLER, running
 from tests.support.controller_world import FOREIGN, GW, by_kind, documents, http_route, route
+from tests.support.waiting import eventually, wait_until
 
 NAMESPACE = "default"
 
@@ -35,15 +36,12 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 def wait_until_ready(api: ApiServer) -> None:
-    deadline = time.monotonic() + apiserver.START_LIMIT
-    while True:
-        try:
-            if api.http.get("/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, api.log()
-        time.sleep(0.1)
+    def ready() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return api.http.get("/readyz").is_success
+        return False
+
+    wait_until(ready, api.log)
 
 
 def start_again(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:

@@ -14,7 +14,7 @@ import pytest
 from extension_server.compile.result import ObjectRef
 from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
 from tests.support.apiserver import ApiServer
-from tests.support.controller import LIMIT, eventually, running
+from tests.support.controller import running
 from tests.support.controller_world import (
     accepted,
     by_kind,
@@ -22,6 +22,7 @@ from tests.support.controller_world import (
     http_route,
 )
 from tests.support.envoy import free_port
+from tests.support.waiting import LIMIT, eventually
 
 HEALTH = "/grpc.health.v1.Health/Check"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/envoy-ai-gateway-controller"

@@ -18,8 +18,9 @@ from aigw.standalone.validate import validate
 from extension_server.api.aigateway import GROUP
 from tests.support import apiserver, envoy_gateway_crds, validation
 from tests.support.apiserver import ApiServer, Refused
-from tests.support.controller import Running, condition, eventually, running
+from tests.support.controller import Running, condition, running
 from tests.support.controller_world import FOREIGN, get
+from tests.support.waiting import eventually
 
 POLICIES = (
     "backendtlspolicies", "backendtrafficpolicies", "clienttrafficpolicies", "envoyextensionpolicies", "envoyproxies",

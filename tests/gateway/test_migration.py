@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.support.apiserver import ApiServer
-from tests.support.controller import condition, eventually, running
+from tests.support.controller import condition, running
 from tests.support.controller_world import AIGW, EG, GW, accepted, by_kind, documents, get, http_route, route
+from tests.support.waiting import eventually
 
 FINALIZER = "aigateway.envoyproxy.io/finalizer"
 

@@ -15,10 +15,11 @@ from filters.contract import jsonlib
 from filters.push.state import StateFolder
 from tests.support import push_processes as processes
 from tests.support.apiserver import ApiServer
-from tests.support.controller import condition, eventually
+from tests.support.controller import condition
 from tests.support.controller_world import by_kind, documents, route
 from tests.support.push import Following
-from tests.support.push_processes import ControllerProcess, wait_until
+from tests.support.push_processes import ControllerProcess
+from tests.support.waiting import eventually, wait_until
 
 
 @dataclass

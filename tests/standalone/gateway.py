@@ -7,20 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from tests.support.envoy import free_port
+from tests.support.waiting import LIMIT, wait_until
 
-START_LIMIT = 30.0
-"""Seconds; a start takes about one, more on busy cores."""
 STOP_LIMIT = 10.0
-LIMIT = 20.0
-"""Seconds for anything that is waited for."""
 
 
 @dataclass(slots=True)
@@ -77,16 +73,6 @@ class Gateway:
         return httpx.post(f"{self.url}/v1/chat/completions", json=body, timeout=LIMIT, trust_env=False)
 
 
-def wait_until(holds: Callable[[], bool], text: Callable[[], str]) -> None:
-    """Fails with `text` when `holds` does not come true."""
-    deadline = time.monotonic() + LIMIT
-    while time.monotonic() < deadline:
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError(text())
-
-
 def _descendants(pid: int) -> dict[int, str]:
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
@@ -124,7 +110,7 @@ def refused(directory: Path, *arguments: str, more: Mapping[str, str] | None = N
     """What `aigw run …` says when it cannot start; it must end with exit code 2."""
     process = launch(directory, *arguments, more=more)
     try:
-        assert process.wait(START_LIMIT) == 2
+        assert process.wait(LIMIT) == 2
     finally:
         process.kill()
     return (directory / "err.txt").read_text()
@@ -149,11 +135,8 @@ def running(
     process = launch(directory, *first, "--admin-port", str(admin_port), "--concurrency", "1", *arguments, more=more)
     gateway = Gateway(process, port, admin_port, directory, Path(more["AIGW_RUNTIME_DIR"]))
     try:
-        deadline = time.monotonic() + START_LIMIT
-        while "aigw is ready" not in gateway.err():
-            assert process.poll() is None, gateway.err()
-            assert time.monotonic() < deadline, gateway.err()
-            time.sleep(0.01)
+        wait_until(lambda: process.poll() is not None or "aigw is ready" in gateway.err(), gateway.err)
+        assert process.poll() is None, gateway.err()
         yield gateway
     finally:
         if process.poll() is None:

@@ -7,7 +7,8 @@ import openai
 import pytest
 
 from filters.contract import jsonlib
-from tests.standalone.gateway import Gateway, running, wait_until
+from tests.standalone.gateway import Gateway, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
 

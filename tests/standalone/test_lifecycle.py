@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.standalone import files
-from tests.standalone.gateway import LIMIT, refused, running, wait_until
+from tests.standalone.gateway import refused, running
+from tests.support.waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.envoy
 

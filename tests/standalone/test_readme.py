@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from filters.contract import jsonlib
-from tests.standalone.gateway import LIMIT, Gateway, running, wait_until
+from tests.standalone.gateway import Gateway, running
+from tests.support.waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.envoy
 

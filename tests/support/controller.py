@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from extension_server.compile.result import Compiled, ObjectRef
 from extension_server.compile.route import Settings
@@ -15,13 +15,11 @@ from extension_server.controller.ports import ReportedFilters
 from extension_server.controller.reconcile import Controller
 from extension_server.controller.store import Store
 from extension_server.controller.world import World
+from tests.support.waiting import LIMIT, eventually
 
-LIMIT = 30.0
 """Seconds until something that should happen counts as not happening."""
 CLASS_CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 KEY = b"k" * 32
-
-T = TypeVar("T")
 
 
 class CountingApi:
@@ -159,19 +157,6 @@ async def running(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def eventually(look: Callable[[], T], what: str = "", *, every: float = 0.02, limit: float = LIMIT) -> T:
-    """The first true answer of `look`; AssertionError when there is none in time."""
-    answer = look()
-    try:
-        async with asyncio.timeout(limit):
-            while not answer:
-                await asyncio.sleep(every)
-                answer = look()
-    except TimeoutError:
-        raise AssertionError(f"did not happen in {limit} s: {what or look}; last answer: {answer!r}") from None
-    return answer
 
 
 def condition(document: dict[str, Any], type_: str) -> dict[str, Any]:

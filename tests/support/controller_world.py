@@ -5,7 +5,8 @@ from typing import Any
 import yaml
 
 from tests.support.apiserver import ApiServer, Refused
-from tests.support.controller import condition, eventually
+from tests.support.controller import condition
+from tests.support.waiting import eventually
 
 AIGW = "aigateway.envoyproxy.io/v1beta1"
 GW = "gateway.networking.k8s.io/v1"

@@ -32,6 +32,7 @@ from filters.contract import jsonlib, push
 from hack.tools import build
 from tests.support import isolation
 from tests.support.apiserver import ApiServer, Refused
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -40,7 +41,6 @@ ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "envoy-gateway-system"
 OWN_NAMESPACE: Final = "envoy-ai-gateway-system"
 CONTROLLER: Final = "gateway.envoyproxy.io/gatewayclass-controller"
-LIMIT: Final = 60.0
 STOP_LIMIT: Final = 20.0
 WEBHOOK_PORT: Final = 9444
 METRICS_PORT: Final = 8082
@@ -76,15 +76,6 @@ def configuration(*, hooks: bool = True, fail_open: bool = False) -> Document:
         "telemetry": {"metrics": {"prometheus": {"disable": True}}},
         **({"extensionManager": extension} if hooks else {}),
     }
-
-
-def wait_until(look: Callable[[], T], what: Callable[[], str], *, limit: float = LIMIT) -> T:
-    """The first true answer of `look`. AssertionError with `what` when there is none in time."""
-    deadline = time.monotonic() + limit
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"did not happen in {limit} s: {what()}"
-        time.sleep(0.05)
-    return answer
 
 
 class Processes:
@@ -185,7 +176,7 @@ class EnvoyGateway:
             assert self._processes.alive("envoy-gateway"), self._processes.log("envoy-gateway")[-4000:]
             return look()
 
-        return wait_until(alive, lambda: f"{what}\n{self._processes.log('envoy-gateway')[-3000:]}", limit=LIMIT)
+        return wait_until(alive, lambda: f"{what}\n{self._processes.log('envoy-gateway')[-3000:]}")
 
     def _certificates(self) -> dict[str, bytes]:
         """Secret `envoy-gateway`; its own command makes it, once."""
@@ -348,7 +339,6 @@ class Proxy:
         wait_until(
             lambda: _listens(self.ports.filter_admin),
             lambda: f"the filter listens\n{self._processes.log(f'{self.name}-filter')[-3000:]}",
-            limit=LIMIT,
         )
 
     def token(self, audience: str = push.AUDIENCE) -> str:
@@ -405,7 +395,6 @@ class Proxy:
         wait_until(
             self._answers,
             lambda: f"Envoy answers\n{self._processes.log(f'{self.name}-envoy')[-3000:]}",
-            limit=LIMIT,
         )
 
     def stop(self) -> None:
@@ -491,7 +480,7 @@ class Controller:
         )
 
     def wait_until_ready(self) -> None:
-        wait_until(self._ready, lambda: f"the controller is ready\n{self.log()[-4000:]}", limit=LIMIT)
+        wait_until(self._ready, lambda: f"the controller is ready\n{self.log()[-4000:]}")
 
     def _ready(self) -> bool:
         assert self._processes.alive("controller"), self.log()[-4000:]
@@ -509,7 +498,7 @@ class Controller:
 @contextlib.contextmanager
 def provider(processes: Processes, port: int, name: str = "provider") -> Iterator["Provider"]:
     processes.start(name, [sys.executable, "-m", "conformance.upstream.recorder", "--port", str(port)])
-    wait_until(lambda: _listens(port), lambda: f"the provider listens\n{processes.log(name)}", limit=LIMIT)
+    wait_until(lambda: _listens(port), lambda: f"the provider listens\n{processes.log(name)}")
     try:
         yield Provider(port)
     finally:

@@ -24,7 +24,7 @@ from filters.contract import jsonlib
 from filters.contract.push import AUDIENCE
 from filters.contract.sections import Sections
 from filters.push.follower import Follower, Settings
-from tests.support.controller import LIMIT, eventually
+from tests.support.waiting import LIMIT, eventually
 from tests.support.xds import mediation
 from tests.unit.filters.contract.test_push import state
 

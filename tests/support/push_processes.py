@@ -14,10 +14,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
@@ -26,23 +26,11 @@ from filters.contract.push import AUDIENCE
 from tests.support import ext_proc
 from tests.support.apiserver import ApiServer
 from tests.support.envoy import free_port
+from tests.support.waiting import LIMIT, wait_until
 
-LIMIT = 60.0
-"""Seconds until something that should happen counts as not happening."""
 SECRET = "self-signed-cert-for-mutating-webhook"
 _PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 _LOADED = re.compile(r"^(\S+) .*configuration ([0-9a-f]{16}) loaded$", re.MULTILINE)
-
-T = TypeVar("T")
-
-
-def wait_until(look: Callable[[], T], what: str, *, every: float = 0.02, limit: float = LIMIT) -> T:
-    """The first true answer of `look`. Raises AssertionError."""
-    deadline = time.monotonic() + limit
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"not in {limit:.0f} s: {what}"
-        time.sleep(every)
-    return answer
 
 
 def proxy(api: ApiServer, namespace: str, gateway: tuple[str, str], name: str = "proxy") -> str:

@@ -16,7 +16,8 @@ from hack.lab import envoy_gateway as releases
 from hack.tools import build
 from tests.support import apiserver, envoy_gateway, isolation
 from tests.support.apiserver import ApiServer, running_apiserver
-from tests.support.envoy_gateway import Controller, EnvoyGateway, Processes, Provider, Proxy, wait_until
+from tests.support.envoy_gateway import Controller, EnvoyGateway, Processes, Provider, Proxy
+from tests.support.waiting import wait_until
 
 TOOLS = (*apiserver.TOOLS, "envoy-gateway-1.8", "envoy-gateway-1.9")
 HAS_HASH = f"has(object.metadata.annotations) && '{container.HASH_ANNOTATION}' in object.metadata.annotations"

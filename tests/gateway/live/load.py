@@ -15,7 +15,7 @@ from typing import Any, Final
 from conformance.upstream.recorder import ANSWER, PIECES
 from conformance.upstream.recorder import PAUSE as PIECE_PAUSE
 from filters.contract import jsonlib
-from tests.support.envoy_gateway import wait_until
+from tests.support.waiting import wait_until
 
 WORKERS: Final = 4
 SLOW: Final = WORKERS - 1

@@ -12,7 +12,8 @@ from conformance.case import CASES, Plan, case_directories, load
 from tests.gateway.live.conftest import Live
 from tests.support import isolation
 from tests.support.controller import condition
-from tests.support.envoy_gateway import Proxy, wait_until
+from tests.support.envoy_gateway import Proxy
+from tests.support.waiting import wait_until
 
 PORT = 8990
 OUT = "CONFORMANCE_OUT"

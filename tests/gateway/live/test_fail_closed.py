@@ -11,7 +11,8 @@ from filters.contract import jsonlib
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, chat_world
 from tests.support import envoy_gateway
-from tests.support.envoy_gateway import Proxy, wait_until
+from tests.support.envoy_gateway import Proxy
+from tests.support.waiting import wait_until
 
 PORT = 8890
 CODES = ("not_mediated", "no_configuration", "filter_timeout", "filter_unavailable")

@@ -6,7 +6,8 @@ import httpx
 
 from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
-from tests.support.envoy_gateway import METRICS_PORT, wait_until
+from tests.support.envoy_gateway import METRICS_PORT
+from tests.support.waiting import wait_until
 
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1

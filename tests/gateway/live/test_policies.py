@@ -18,7 +18,8 @@ from conformance.upstream.recorder import Recorder
 from filters.contract import jsonlib
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, backend, gateway
-from tests.support.envoy_gateway import LIMIT, Provider, wait_until
+from tests.support.envoy_gateway import Provider
+from tests.support.waiting import LIMIT, wait_until
 
 CERTIFICATES: Final = Path(__file__).parents[2] / "standalone" / "certificates"
 OPEN, KEYS, TOKENS, SCRIPTED, SECURE, SECOND = 8900, 8901, 8902, 8903, 8904, 8910

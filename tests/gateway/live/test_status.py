@@ -5,7 +5,7 @@ import signal
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import chat_world
 from tests.support.controller import condition
-from tests.support.envoy_gateway import wait_until
+from tests.support.waiting import wait_until
 
 PORT = 8930
 

@@ -11,7 +11,7 @@ from conformance.upstream.recorder import ANSWER
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, backend, chat_world, route
 from tests.support.controller import condition
-from tests.support.envoy_gateway import wait_until
+from tests.support.waiting import wait_until
 
 AIGW = "aigateway.envoyproxy.io/v1beta1"
 PORT = 8888

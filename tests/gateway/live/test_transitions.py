@@ -13,7 +13,8 @@ from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.test_hooks import translations
 from tests.support import envoy_gateway
-from tests.support.envoy_gateway import Provider, wait_until
+from tests.support.envoy_gateway import Provider
+from tests.support.waiting import wait_until
 
 PORT = 8892
 CHANGES = 6

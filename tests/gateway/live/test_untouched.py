@@ -12,7 +12,8 @@ from filters.contract import jsonlib
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, backend, route
 from tests.support import envoy_gateway, isolation
-from tests.support.envoy_gateway import Proxy, wait_until
+from tests.support.envoy_gateway import Proxy
+from tests.support.waiting import wait_until
 
 AIGW: Final = "aigateway.envoyproxy.io/v1beta1"
 SHARED, PLAIN, RAW = 8920, 8921, 8922

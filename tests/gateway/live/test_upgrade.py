@@ -11,7 +11,8 @@ from tests.gateway.live.load import WORKERS, Load, constant, served
 from tests.gateway.live.test_hooks import translations
 from tests.gateway.live.worlds import backend, chat_world, route
 from tests.support import reuse_port
-from tests.support.envoy_gateway import Proxy, wait_until
+from tests.support.envoy_gateway import Proxy
+from tests.support.waiting import wait_until
 
 NAME = "steady"
 PORT = 8894

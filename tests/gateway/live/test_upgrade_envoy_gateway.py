@@ -9,7 +9,7 @@ from tests.gateway.live.conftest import Live
 from tests.gateway.live.load import Load, constant, served
 from tests.gateway.live.test_hooks import translations
 from tests.gateway.live.worlds import chat_world, route
-from tests.support.envoy_gateway import wait_until
+from tests.support.waiting import wait_until
 
 NAME = "kept"
 PORT = 8895

@@ -19,7 +19,8 @@ from tests.gateway.live.load import Load, constant, served
 from tests.gateway.live.worlds import chat_world, route
 from tests.support import reuse_port
 from tests.support.controller import condition
-from tests.support.envoy_gateway import THIS, Proxy, Release, wait_until
+from tests.support.envoy_gateway import THIS, Proxy, Release
+from tests.support.waiting import wait_until
 
 AIGW = "aigateway.envoyproxy.io/v1beta1"
 NAME = "released"

@@ -12,8 +12,8 @@ from extension_server.controller.client import ApiError, Resource
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.store import Change, Store
 from extension_server.controller.watch import Watcher
-from tests.support.controller import eventually
 from tests.support.fake_api import FakeApi
+from tests.support.waiting import eventually
 
 BACKENDS = Resource("gateway.envoyproxy.io", "v1alpha1", "Backend", "backends")
 SPEC = {"endpoints": [{"fqdn": {"hostname": "a.example", "port": 443}}]}

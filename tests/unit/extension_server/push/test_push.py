@@ -14,8 +14,8 @@ from extension_server.push import server as push_server
 from filters.contract import push
 from filters.contract.push import Hello, Running
 from filters.contract.sections import Sections
-from tests.support.controller import LIMIT, eventually
 from tests.support.push import EDGE, OTHER, Following, Pods, Serving, bundle, compiled, served
+from tests.support.waiting import LIMIT, eventually
 from tests.unit.filters.contract.test_push import same, state
 
 PATH = f"/{push.SERVICE}/{push.METHOD}"
