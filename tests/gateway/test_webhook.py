@@ -22,43 +22,21 @@ from extension_server.webhook.admission import Admission, Known, NotKnown
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
 from extension_server.webhook.keeper import ALWAYS, INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
 from extension_server.webhook.server import WebhookServer
+from tests.support import helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.envoy import free_port
 from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, config, proxy
 
-CONFIGURATION = "envoy-ai-gateway-gateway-pod-mutator.test"
 SECRET = "certificates"
-SELECTOR = {
-    "matchLabels": {"app.kubernetes.io/managed-by": "envoy-gateway"},
-    "matchExpressions": [{"key": "gateway.envoyproxy.io/owning-gateway-name", "operator": "Exists"}],
-}
-HAS_HASH = f"has(object.metadata.annotations) && '{container.HASH_ANNOTATION}' in object.metadata.annotations"
+PLACE = "test"
+"""the namespace that the chart is rendered for"""
+CONFIGURATION = f"envoy-ai-gateway-gateway-pod-mutator.{PLACE}"
 
-
-def webhook(name: str, port: int, condition: str, policy: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "clientConfig": {"url": f"https://localhost:{port}/mutate"},
-        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-        "objectSelector": SELECTOR,
-        "matchConditions": [{"name": "filter", "expression": condition}],
-        "failurePolicy": policy,
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 10,
-    }
+pytestmark = pytest.mark.skipif(bool(helm.missing()), reason="not run: helm not built (`make tools`)")
 
 
 def configuration(port: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": CONFIGURATION},
-        "webhooks": [
-            webhook("known.aigw.test", port, HAS_HASH, "Fail"),
-            webhook("new.aigw.test", port, f"!({HAS_HASH})", "Ignore"),
-        ],
-    }
+    return helm.webhook(f"localhost:{port}", PLACE)
 
 
 class Now:
@@ -197,9 +175,17 @@ async def test_a_caller_that_names_no_server_gets_the_certificate_too(
 async def test_pods_of_others_never_get_here(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
+    """Nobody answers, and with the annotation a pod that is asked about would wait."""
     rate_limit = {"app.kubernetes.io/managed-by": "envoy-gateway", "app.kubernetes.io/component": "ratelimit"}
-    for name, labels in (("limiter", rate_limit), ("web", {"app": "web"})):
-        assert not has_filter(await created(cluster, pod(namespace, name, labels=labels)))
+    of_others = [
+        pod(namespace, "limiter", hashed=True, labels=rate_limit),
+        pod(namespace, "web", hashed=True, labels={"app": "web"}),
+        pod(namespace, "other", hashed=True, labels={**LABELS, "app.kubernetes.io/managed-by": "somebody"}),
+        pod(namespace, "no-envoy", hashed=True),
+    ]
+    of_others[-1]["spec"]["containers"][0]["name"] = "something"
+    for each in of_others:
+        assert not has_filter(await created(cluster, each))
 
 
 async def test_while_the_webhook_is_away_only_proxies_that_need_the_filter_wait(
@@ -207,7 +193,7 @@ async def test_while_the_webhook_is_away_only_proxies_that_need_the_filter_wait(
 ) -> None:
     await keeper(client, namespace, Now()).look()
     assert not has_filter(await created(cluster, pod(namespace, "plain")))
-    with pytest.raises(Refused, match=r"known\.aigw\.test"):
+    with pytest.raises(Refused, match=r"ai-gateway-controller\.test\.svc"):
         await created(cluster, pod(namespace, "hashed", hashed=True))
 
 

@@ -69,6 +69,16 @@ def documents(rendered: str) -> list[dict[str, Any]]:
     return [each for each in yaml.load_all(rendered, yaml.CSafeLoader) if each]
 
 
+def webhook(address: str, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """The chart's MutatingWebhookConfiguration, with the controller at `address` (`host:port`) where the API server
+    has no Service to find it by."""
+    (made,) = documents(text("ai-gateway-helm", namespace=namespace, more=("--show-only", "templates/webhook.yaml")))
+    for each in made["webhooks"]:
+        service = each["clientConfig"].pop("service")
+        each["clientConfig"]["url"] = f"https://{address}{service['path']}"
+    return made
+
+
 def named(objects: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """`Kind name` → object. Two of one name are an error."""
     found: dict[str, Any] = {}
