@@ -128,7 +128,8 @@ def forwards(state: folders.State) -> dict[str, str]:
 
 def _dns(machine: Machine) -> None:
     shell.kubectl(machine, ["apply", "-f", str(_MANIFESTS / "coredns.yaml")])
-    shell.kubectl(machine, ["wait", "--for=condition=Ready", "node/lab", "--timeout=90s"])
+    for state in ("create", "condition=Ready"):
+        shell.kubectl(machine, ["wait", f"--for={state}", "node/lab", "--timeout=90s"])
     arguments = ["wait", "--for=condition=Available", "deployment/coredns", "--timeout=90s"]
     shell.kubectl(machine, ["-n", "kube-system", *arguments])
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import grpc
 import jinja2
 
 from hack.lab import packages, shell
@@ -29,7 +30,7 @@ def up(machine: Machine, images: Iterable[Path]) -> None:
     _render(machine)
     machine.start("containerd", ["containerd", "--config", str(state.root / "containerd.toml")])
     deadline = time.monotonic() + _LIMIT
-    while subprocess.run(_ctr(machine, ["version"]), check=False, capture_output=True).returncode:
+    while not _answers(state.containerd / "socket"):
         if "containerd" not in machine.running() or time.monotonic() > deadline:
             raise shell.Failed("containerd does not start", state.logs / "containerd.log")
         time.sleep(0.1)
@@ -47,6 +48,17 @@ def up(machine: Machine, images: Iterable[Path]) -> None:
         ],
     )
     machine.start("kube-proxy", [str(build.place("kube-proxy")), f"--config={state.root / 'kube-proxy.yaml'}"])
+
+
+def _answers(socket: Path) -> bool:
+    """Whether containerd serves the kubelet, which ends when it does not: that part of it is up some time after the
+    rest."""
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        try:
+            channel.unary_unary("/runtime.v1.RuntimeService/Version")(b"", timeout=_LIMIT)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def load(machine: Machine, images: Iterable[Path]) -> None:
