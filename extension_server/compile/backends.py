@@ -43,6 +43,8 @@ class Resolved:
     http_ref: gateway.HTTPBackendRef
     signs: bool
     """requests are signed for the host"""
+    authority: str
+    """what they are signed for, when not every endpoint has that name for Envoy to put into requests"""
     endpoints: tuple[str, ...]
     """canonical texts of the endpoints, part of what a rule's token stands for"""
     findings: tuple[Finding, ...] = ()
@@ -96,6 +98,7 @@ class BackendResolver:
                 body_mutation=mutations.body(ref.body_mutation, spec.body_mutation),
             ),
             signs=credential is not None and credential.signs,
+            authority=_authority(backend, credential),
             http_ref=_http_ref(route, service, spec, ref.weight),
             endpoints=tuple(endpoint.model_dump_json() for endpoint in backend.spec.endpoints),
             findings=(
@@ -259,6 +262,12 @@ def _host(backend: envoy_gateway.Backend) -> str:
     """The one host name of the endpoints; empty when there is none, or no single one."""
     hosts = _hostnames(backend)
     return hosts[0] if len(hosts) == 1 else ""
+
+
+def _authority(backend: envoy_gateway.Backend, credential: Identity | None) -> str:
+    if credential is None or not credential.signs or all(endpoint.fqdn for endpoint in backend.spec.endpoints):
+        return ""
+    return _host(backend) or credential.signed_host
 
 
 def _http_ref(

@@ -17,7 +17,7 @@ from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.snapshot import Resources, kind_of, ref_of
 from extension_server.credentials import policy as policies
 from extension_server.credentials.policy import AwsEnvironment, CredentialProblem, CredentialReader
-from filters.contract.config import Credential
+from filters.contract.config import Credential, bedrock_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,13 @@ class Identity:
 
     name: str
     """key of `FilterConfig.credentials`; to be read by people, too"""
-    signs: bool = False
-    """requests are signed with it, for one host name"""
+    signed_host: str = ""
+    """what requests are signed for with it, where the endpoints have no host name; empty: they are not signed"""
+
+    @property
+    def signs(self) -> bool:
+        """Requests are signed with it, for one host name."""
+        return bool(self.signed_host)
 
 
 class Unusable(Exception):
@@ -181,4 +186,5 @@ def _read(resources: Resources, policy: AnyBackendSecurityPolicy, aws_environmen
 
 def _identity(policy: AnyBackendSecurityPolicy, spec: SecurityPolicySpec) -> Identity:
     name = f"{policy.namespace}/{policy.name} {policies.source(spec, policy.namespace)}"
-    return Identity(name, signs=spec.aws_credentials is not None)
+    aws = spec.aws_credentials
+    return Identity(name, signed_host="" if aws is None else bedrock_host(aws.region))

@@ -66,6 +66,8 @@ class CompiledRule:
     backends: tuple[CompiledBackend, ...]
     stream_idle_timeout: float | None = None
     """seconds"""
+    authority: str = ""
+    """host name to put into requests, because they are signed for it; empty: the endpoint's, where it has one"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

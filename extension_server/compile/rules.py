@@ -140,6 +140,7 @@ class RuleCompiler:
                     plan=choice.plan,
                     reason=choice.reason,
                     backends=_compiled_backends(part if usable else (), ranks),
+                    authority=_authority(usable) if choice.plan == "single" else "",
                     stream_idle_timeout=seconds(rule.stream_idle_timeout) if rule.stream_idle_timeout else None,
                 )
                 for token, part in zip(tokens, parts, strict=True)
@@ -215,6 +216,11 @@ class RuleCompiler:
             reason=reason,
             message=message,
         )
+
+
+def _authority(usable: Sequence[Resolved]) -> str:
+    """The backends of plan `single` take the same request, so they have no two."""
+    return next((each.authority for each in usable if each.authority), "")
 
 
 def _compiled_backends(part: Sequence[Resolved], ranks: dict[int, int]) -> tuple[CompiledBackend, ...]:

@@ -29,7 +29,7 @@ _REMEMBERED: Final = 1 << 16
 
 def rule_route(raw: bytes, configuration: str, rule: CompiledRule, mediation: Mediation) -> bytes:
     """A route of an AI rule that `is_unsafe` says nothing against. Raises what the patches raise."""
-    if rule.stream_idle_timeout is None and _NAMESPACE not in raw:
+    if rule.stream_idle_timeout is None and not rule.authority and _NAMESPACE not in raw:
         return raw + _rule_addition(rule.route)
     return _patched_route(raw, configuration, mediation)
 

@@ -1,4 +1,8 @@
-"""AI routes: names the AIGatewayRoute, keeps internal headers from providers, ends silent streams."""
+"""AI routes: names the AIGatewayRoute, keeps internal headers from providers, ends silent streams, and puts the host
+name that a request is signed for into it where endpoints have none.
+
+The filter cannot do that in plan `single`: Envoy would look for the virtual host of that name and answer 404.
+"""
 
 from typing import Final
 
@@ -24,7 +28,11 @@ def patch(resources: Resources, mediation: Mediation) -> None:
 def patch_route(route: Message, rule: CompiledRule) -> None:
     """One route of an AI rule."""
     name_route(route, rule.route)
-    if rule.stream_idle_timeout and route.HasField("route"):
+    if not route.HasField("route"):
+        return
+    if rule.authority:
+        route.route.host_rewrite_literal = rule.authority
+    if rule.stream_idle_timeout:
         timeout = pool.duration(rule.stream_idle_timeout)
         route.route.retry_policy.per_try_idle_timeout.seconds = timeout["seconds"]
         route.route.retry_policy.per_try_idle_timeout.nanos = timeout["nanos"]

@@ -20,6 +20,6 @@ class Authenticator(Protocol):
 
     def sign(self, *, method: str, path: str, host: str, body: bytes, now: float) -> tuple[tuple[str, str], ...]:
         """Headers to set (overwrite), names lower case. `path` is `:path` with its query, `body` the bytes that go out
-        after every mutation, `host` what the provider is to see in `:authority`; when the provider must see another
-        host than that, `:authority` is among the result. `now` is Unix seconds."""
+        after every mutation, `host` the name of its endpoints, if they have one. `:authority` is among the result when
+        the provider must see just this one. `now` is Unix seconds."""
         ...

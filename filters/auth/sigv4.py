@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
-from filters.contract.config import AwsCredential
+from filters.contract.config import AwsCredential, bedrock_host
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 SERVICE: Final = "bedrock"
@@ -44,10 +44,10 @@ class SigV4Signer:
     def sign(self, *, method: str, path: str, host: str, body: bytes, now: float) -> tuple[tuple[str, str], ...]:
         """Headers to set (overwrite). `path` is `:path` with its query, as it goes out; `now` is Unix seconds.
 
-        An empty `host` stands for the region's public endpoint; `:authority` is then among the headers.
+        An empty `host` stands for the region's public endpoint.
         """
         region = region_of(host) or self._credential.region
-        authority = host or default_host(region)
+        authority = host or bedrock_host(region)
         stamp = _timestamp(int(now))
         day = stamp[:8]
         token = self._credential.session_token.reveal().strip() if self._credential.session_token else ""
@@ -65,11 +65,9 @@ class SigV4Signer:
             f"{ALGORITHM} Credential={self._credential.access_key_id}/{scope}, "
             f"SignedHeaders={names}, Signature={signature}"
         )
-        signed = [("authorization", authorization), ("x-amz-date", stamp)]
+        signed = [("authorization", authorization), ("x-amz-date", stamp), (":authority", authority)]
         if token:
             signed.append(("x-amz-security-token", token))
-        if not host:
-            signed.append((":authority", authority))
         return tuple(signed)
 
     def __repr__(self) -> str:
@@ -107,10 +105,6 @@ def region_of(host: str) -> str:
     """The region that a Bedrock host name carries; empty for any other name."""
     found = _REGION_IN_HOST.search(_PORT.sub("", host.lower()))
     return found[1] if found else ""
-
-
-def default_host(region: str) -> str:
-    return f"bedrock-runtime.{region}.amazonaws.com"
 
 
 @lru_cache(maxsize=1024)

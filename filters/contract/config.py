@@ -67,6 +67,11 @@ class AwsCredential(msgspec.Struct, frozen=True, tag="aws", tag_field="kind", om
 Credential = HeaderCredential | AwsCredential
 
 
+def bedrock_host(region: str) -> str:
+    """What a request is signed for, and says it is for, when the endpoints have no host name: the public one."""
+    return f"bedrock-runtime.{region}.amazonaws.com"
+
+
 class HeaderMutation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Names are lower case; `remove` first, then `set` (spec: observability chapter §13.5)."""
 

@@ -165,7 +165,7 @@ class ListenerExchange:
         assert self._accounting is not None
         return HeadersReply(
             phase="request",
-            set=attempt.set,
+            set=(*attempt.set, (":authority", attempt.authority)) if attempt.authority else attempt.set,
             remove=attempt.remove,
             replace=True,
             body=attempt.body,
@@ -272,6 +272,7 @@ class ListenerExchange:
         attempt = self._begin(request, rule, rule.sole(), request.headers)
         assert self._accounting is not None
         self._state = State.ROUTED
+        # `attempt.authority` is for the rule's route to set (extension_server/xds/routes.py).
         return BodyReply(
             phase="request",
             body=attempt.body,

@@ -47,6 +47,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     remove: tuple[str, ...]
     body: bytes | None
     """None: what the client sent is what goes out"""
+    authority: str
+    """what the provider must see in `:authority`; empty: whatever Envoy puts there. Not in `set`: who sets it before
+    Envoy has matched chooses another virtual host"""
     dropped: tuple[str, ...]
     touched: frozenset[str]
     """names of all headers that this attempt or an earlier one of the same request changed"""
@@ -110,6 +113,7 @@ def prepare(
                 now=now,
             )
         )
+    authority = changes.pop(":authority", None) or ""
     changes[":path"] = upstream.path
     changed = [(name, value) for name, value in changes.items() if value is not None and current.get(name) != value]
     if body is not None:
@@ -122,6 +126,7 @@ def prepare(
         set=tuple(changed),
         remove=tuple([name for name, value in changes.items() if value is None and name in current]),
         body=body,
+        authority=authority,
         dropped=upstream.dropped,
         touched=frozenset(changes) if previous is None else previous.touched.union(changes),
     )

@@ -50,7 +50,10 @@ def backends(*priorities: int, first: int = 0) -> tuple[CompiledBackend, ...]:
 
 
 def mediation(
-    *rules: tuple[CompiledBackend, ...], plan: Plan = "single", stream_idle_timeout: float | None = None
+    *rules: tuple[CompiledBackend, ...],
+    plan: Plan = "single",
+    stream_idle_timeout: float | None = None,
+    authority: str = "",
 ) -> Mediation:
     """HTTPRoute default/llm with these rules and the generated last one."""
     config = FilterConfig(gateway="default/gw")
@@ -68,6 +71,7 @@ def mediation(
                 reason="",
                 backends=each,
                 stream_idle_timeout=stream_idle_timeout,
+                authority=authority,
             )
             for index, each in enumerate(rules)
         ),

@@ -77,6 +77,30 @@ def test_aws_keys_of_the_environment_count_when_they_are_given() -> None:
     )
 
 
+IP = {"fqdn": None, "ip": {"address": "10.0.0.1", "port": 443}}
+NAMED = {"fqdn": {"hostname": "a.example", "port": 443}}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "aws", "authority"),
+    [
+        ([IP], True, "bedrock-runtime.us-east-1.amazonaws.com"),
+        ([IP, NAMED], True, "a.example"),
+        ([NAMED], True, ""),  # Envoy takes the endpoint's name
+        ([IP], False, ""),
+        ([IP, NAMED], False, ""),
+    ],
+)
+def test_a_signed_request_names_a_host_where_endpoints_have_none(
+    endpoints: list[dict[str, Any]], aws: bool, authority: str
+) -> None:
+    signed = {"spec": {"type": "AWSCredentials", "apiKey": None, "awsCredentials": {"region": "us-east-1"}}}
+    change = {"Backend e": {"spec": {"endpoints": endpoints}}, **({"BackendSecurityPolicy p": signed} if aws else {})}
+    environment = AwsEnvironment(access_key_id="A", secret_access_key=Secret("s"))
+    result = compiled(change, aws_environment=environment)
+    assert (result.rules[0].plan, result.rules[0].authority) == ("single", authority)
+
+
 def test_a_backend_without_weight_is_left_out_but_keeps_its_place() -> None:
     refs = [{"name": "b", "weight": 0}, {"name": "fine"}]
     result = compiled({"AIGatewayRoute r": {"spec": {"rules": [{"backendRefs": refs}]}}})

@@ -21,6 +21,7 @@ def resolved(number: int, weight: int, priority: int) -> Resolved:
         backend=Backend(name=f"b{number}", short_name="n/b", schema=Schema(name="OpenAI")),
         http_ref=HTTPBackendRef(group="gateway.envoyproxy.io", kind="Backend", name="b"),
         signs=False,
+        authority="",
         endpoints=(),
     )
 

@@ -33,14 +33,20 @@ def test_recorded_requests(scenario: Scenario) -> None:
     plan=st.sampled_from(["single", "attempt"]),
     priorities=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple), min_size=1, max_size=3),
     timeout=st.sampled_from([None, 2.5]),
+    authority=st.sampled_from(["", "signed.example"]),
     first=st.integers(0, 1),
 )
 def test_any_rules(
-    scenario: Scenario, plan: Plan, priorities: list[tuple[int, ...]], timeout: float | None, first: int
+    scenario: Scenario,
+    plan: Plan,
+    priorities: list[tuple[int, ...]],
+    timeout: float | None,
+    authority: str,
+    first: int,
 ) -> None:
     """Also rules that do not fit the resources, as when objects changed in between."""
     rules = [backends(*each, first=first) for each in priorities]
-    made = mediation(*rules, plan=plan, stream_idle_timeout=timeout)
+    made = mediation(*rules, plan=plan, stream_idle_timeout=timeout, authority=authority)
     results = CompiledResults(made.sockets)
     results.put(made.compiled)
     _agree(scenario, results, made)

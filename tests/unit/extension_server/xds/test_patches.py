@@ -138,6 +138,24 @@ def test_a_silent_stream_ends_after_its_idle_timeout() -> None:
     assert policy.num_retries.value == 5
 
 
+def test_what_a_request_is_signed_for_is_put_into_it_by_its_route() -> None:
+    plain, signed = recorded("1.8-b04-fallback-priorities"), recorded("1.8-b04-fallback-priorities")
+    patches.apply(plain, mediation(backends(0, 1)))
+    patches.apply(signed, mediation(backends(0, 1), authority="signed.example"))
+    rewrites = [each.routes[0].virtual_hosts[0].routes[0].route for each in (plain, signed)]
+    assert rewrites[0].auto_host_rewrite.value
+    assert rewrites[1].host_rewrite_literal == "signed.example"
+    assert plain.routes[0].virtual_hosts[0].routes[1] == signed.routes[0].virtual_hosts[0].routes[1]
+
+
+def test_a_route_that_leads_nowhere_is_not_made_one_that_does() -> None:
+    resources = recorded("1.8-b04-fallback-priorities")
+    (rule, _) = resources.routes[0].virtual_hosts[0].routes
+    rule.direct_response.status = 500
+    patches.apply(resources, mediation(backends(0, 1), authority="signed.example", stream_idle_timeout=1.0))
+    assert resources.routes[0].virtual_hosts[0].routes[0].direct_response.status == 500
+
+
 def test_priorities_and_backends_are_paired_by_region() -> None:
     resources = patched("1.8-b04-fallback-priorities", (0, 1))
     assert marks(cluster(resources, "httproute/default/llm/rule/0")) == [

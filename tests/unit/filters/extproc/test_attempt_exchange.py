@@ -115,7 +115,7 @@ def test_nothing_of_the_first_attempt_reaches_the_second_provider() -> None:
     assert {name: value for name, value in sent.items() if name not in internal} == {
         ":method": "POST",
         ":path": "/two",
-        ":authority": "gateway.test:1975",
+        ":authority": "bedrock-runtime.us-east-1.amazonaws.com",
         ":scheme": "http",
         "content-type": "application/two",
         "content-length": "9",
