@@ -420,6 +420,23 @@ def test_variables_of_filters_arrive_whole() -> None:
     assert (second.name, second.value) == ("B", "1;2")
 
 
+GRPC = "GRPC_VERBOSITY"
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ({}, ["ERROR"]),
+        ({"controller.podEnv": {GRPC: "debug"}}, ["debug"]),
+        ({"controller.podEnv": [{"name": GRPC, "value": "debug"}]}, ["debug"]),
+        ({"controller.extraEnvVars": [{"name": GRPC, "value": "debug"}]}, ["debug"]),
+    ],
+    ids=["the chart's", "a map", "a list", "extra"],
+)
+def test_what_grpc_writes_into_the_log_is_said_once(values: dict[str, Any], texts: list[str]) -> None:
+    assert [each["value"] for each in container(render(values))["env"] if each["name"] == GRPC] == texts
+
+
 def test_volumes_of_any_kind_are_mounted_once_each() -> None:
     objects = render({"controller.volumes": ROWS["controller.volumes"][0]})
     volumes = objects[DEPLOYMENT]["spec"]["template"]["spec"]["volumes"]

@@ -2,7 +2,8 @@
 
 {{- /* In every watched namespace. */ -}}
 {{- define "aigw.rights.watched" -}}
-# Our kinds: read them, put a finalizer on them, write their status.
+# Our kinds: read them, write their status. `patch` of the object itself is for one thing: taking off the finalizer that
+# earlier controllers set. This one sets none.
 - apiGroups: [aigateway.envoyproxy.io]
   resources: [aigatewayroutes, aiservicebackends, backendsecuritypolicies, gatewayconfigs, mcproutes, quotapolicies]
   verbs: [get, list, watch, patch]
@@ -15,9 +16,10 @@
     - mcproutes/status
     - quotapolicies/status
   verbs: [patch]
-# To own generated objects where owner references are checked (OwnerReferencesPermissionEnforcement).
+# No finalizer is written with this. Generated objects name their route as an owner whose deletion waits for them
+# (blockOwnerDeletion), and admission plugin OwnerReferencesPermissionEnforcement lets only those do that who have it.
 - apiGroups: [aigateway.envoyproxy.io]
-  resources: [aigatewayroutes/finalizers, mcproutes/finalizers]
+  resources: [aigatewayroutes/finalizers]
   verbs: [update]
 # What is generated of routes.
 - apiGroups: [gateway.networking.k8s.io]
