@@ -107,7 +107,7 @@ def attach(
         found: list[Place] = []
         wanted = (("is named", reference.section_name), ("has port", reference.port))
         asked = " and ".join(f"{word} {value}" for word, value in wanted if value is not None)
-        why = f"no HTTP or HTTPS listener {asked or 'is there'}"
+        why = f"no HTTP or HTTPS listener {asked or 'is there'}; correct the reference or add one"
         for listener in gateway.spec.listeners:
             if reference.section_name not in (None, listener.name) or reference.port not in (None, listener.port):
                 continue
@@ -115,7 +115,10 @@ def attach(
                 why = why_not
                 continue
             if not hostnames.intersect(listener.hostname or hostnames.ANY, hosts):
-                why = f"listener {listener.name} takes host {listener.hostname}, none of the route's hostnames"
+                why = (
+                    f"listener {listener.name} takes host {listener.hostname}, none of the route's hostnames; "
+                    "change one of them"
+                )
             found += (Place(names[listener.name], host) for host in hosts_on(gateway, listener, hosts))
         places.update(dict.fromkeys(found))
         if not found:
@@ -137,12 +140,18 @@ def refusal(listener: Listener, namespace: str, gateway: Gateway, labels: Mappin
     when they are not known, then it has the one that every namespace has."""
     allowed = listener.allowed_routes
     if allowed.kinds and not any((kind.group, kind.kind) == _HTTP_ROUTE for kind in allowed.kinds):
-        return f"listener {listener.name} does not allow HTTPRoutes (allowedRoutes.kinds)"
+        return f"listener {listener.name} does not allow HTTPRoutes; add them to its allowedRoutes.kinds"
     if allowed.namespaces.from_ == "Same" and namespace != gateway.namespace:
-        return f"listener {listener.name} does not allow routes from namespace {namespace} (allowedRoutes)"
+        return (
+            f"listener {listener.name} does not allow routes from namespace {namespace}; set its "
+            "allowedRoutes.namespaces.from to All, or to Selector with a label of that namespace"
+        )
     known = {selectors.NAME_LABEL: namespace} if labels is None else labels
     if allowed.namespaces.from_ == "Selector" and not selectors.matches(allowed.namespaces.selector, known):
-        return f"listener {listener.name} does not select the labels of namespace {namespace} (allowedRoutes)"
+        return (
+            f"listener {listener.name} does not select the labels of namespace {namespace}; change these or its "
+            "allowedRoutes.namespaces.selector"
+        )
     return ""
 
 

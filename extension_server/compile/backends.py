@@ -11,6 +11,7 @@ from extension_server.api.aigateway import (
     AIServiceBackend,
     AIServiceBackendSpec,
     AnyBackendSecurityPolicy,
+    SecurityPolicySpec,
     VersionedAPISchema,
 )
 from extension_server.compile import mutations
@@ -67,7 +68,8 @@ class BackendResolver:
         if (pool := pool_not_served(route, field, ref)) is not None:
             raise Unusable(pool)
         if ref.weight > MAX_WEIGHT:
-            raise problem("weight", "InvalidWeight", f"must not be more than {MAX_WEIGHT} (limit of HTTPRoute)")
+            message = f"must not be more than {MAX_WEIGHT} (limit of HTTPRoute); divide all weights of the rule"
+            raise problem("weight", "InvalidWeight", message)
         service, spec = self._service(route, ref, field)
         backend = self._backend(route, service, spec)
         credential = self._credential(service)
@@ -176,11 +178,27 @@ class BackendResolver:
         """What is wrong with a BackendSecurityPolicy by itself, whatever it targets."""
         if policy.spec is None:
             return (_error(policy, "spec", "Invalid", "has no spec; set type and the credential that goes with it"),)
+        about_targets = (*self._check_targets(policy, policy.spec), *pools_not_served(policy))
         try:
             self.credentials.identity(policy)
         except Unusable as exc:
-            return (*exc.findings, *pools_not_served(policy))
-        return tuple(pools_not_served(policy))
+            return (*exc.findings, *about_targets)
+        return about_targets
+
+    def _check_targets(self, policy: AnyBackendSecurityPolicy, spec: SecurityPolicySpec) -> Iterator[Finding]:
+        """Of AIServiceBackends: one that others target, too, is served by none of them."""
+        for index, target in enumerate(spec.target_refs):
+            if (target.group, target.kind) != (aigateway.GROUP, "AIServiceBackend"):
+                continue
+            field, where = f"spec.targetRefs[{index}].name", f"AIServiceBackend {policy.namespace}/{target.name}"
+            policies = self.resources.policies_of((policy.namespace, target.name))
+            others = ", ".join(each.name for each in policies if each.name != policy.name)
+            if others:
+                message = f"{where} is targeted by {others}, too; requests for it answer 503 until only one policy does"
+                yield _error(policy, field, "Conflicted", message)
+            elif self.resources.get(AIServiceBackend, policy.namespace, target.name) is None:
+                message = f"{where} not found; the policy has no effect there before it is created"
+                yield _warning(policy, field, "TargetNotFound", message)
 
     def _credential(self, service: AIServiceBackend) -> Identity | None:
         policies = self.resources.policies_of((service.namespace, service.name))
@@ -188,7 +206,10 @@ class BackendResolver:
             return None
         if len(policies) > 1:
             names = ", ".join(policy.name for policy in policies)
-            message = f"multiple BackendSecurityPolicies found for backend {service.name} ({names}); keep one"
+            message = (
+                f"multiple BackendSecurityPolicies found for backend {service.name} ({names}); requests for it answer "
+                "503 until only one of them targets it"
+            )
             raise Unusable(_error(service, "", "Conflicted", message))
         return self.credentials.identity(policies[0])
 
@@ -217,7 +238,10 @@ def not_served(
 ) -> Iterator[Finding]:
     """An error of the backend. Of a rule it is a warning: its place is kept, and clients get a 422 that says so."""
     if schema.name not in SERVED:
-        message = f"{schema.name} is not served yet: requests for this backend are answered with 422"
+        message = (
+            f"{schema.name} is not served yet: requests for this backend are answered with 422; served are "
+            f"{', '.join(sorted(SERVED))}"
+        )
         yield Finding(
             severity=severity, object=ref_of(service), field="spec.schema.name", reason="NotSupported", message=message
         )

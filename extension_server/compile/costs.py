@@ -38,7 +38,7 @@ def _checked(object_: AIGatewayRoute | GatewayConfig, field: str, costs: Iterabl
     for index, cost in enumerate(costs):
         problem = None
         if cost.type == "CEL":
-            problem = cost_problem(cost.cel) if cost.cel else "missing CEL expression; required with type CEL"
+            problem = cost_problem(cost.cel) if cost.cel else "missing CEL expression, required with type CEL"
         if problem is None:
             expression = cost.cel or "" if cost.type == "CEL" else ""
             by_key[cost.metadata_key] = Cost(metadata_key=cost.metadata_key, type=cost.type, cel=expression)
@@ -49,7 +49,7 @@ def _checked(object_: AIGatewayRoute | GatewayConfig, field: str, costs: Iterabl
                     object=ref_of(object_),
                     field=f"{field}[{index}].cel",
                     reason="InvalidCost",
-                    message=problem,
+                    message=f"{problem}; this cost is left out until that is mended",
                 )
             )
     return Costs(tuple(by_key.values()), tuple(findings))

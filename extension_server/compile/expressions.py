@@ -14,6 +14,7 @@ _COUNTS: Final = (
     "reasoning_tokens",
 )
 _NAMES: Final = ("model", "backend", "route_name")
+_UNSIGNED: Final = " (counts of tokens are unsigned: write 2u, not 2)"
 _TRIAL: Final = dict.fromkeys(_COUNTS, 0) | dict.fromkeys(_NAMES, "dummy")
 """what the trial run sees; so an expression that divides by a count is refused here, not at the end of a request"""
 
@@ -34,13 +35,13 @@ def cost_problem(expression: str) -> str | None:
     try:
         program = _costs().compile(expression)
     except RuntimeError as exc:
-        return f"cannot compile CEL expression: {_first_line(exc)}"
+        return f"cannot compile CEL expression: {_first_line(exc)}{_UNSIGNED if 'uint' in str(exc) else ''}"
     type_ = program.return_type()
     if type_ not in (cel.Type.UINT, cel.Type.INT, cel.Type.DYN):
         return f"CEL expression result is not an integer, got {type_.name().lower()}"
     result = program.eval(data=_TRIAL)
     if result.type() not in (cel.Type.UINT, cel.Type.INT):
-        return f"failed to evaluate CEL expression: {_first_line(result.value())}"
+        return f"failed to evaluate CEL expression with all counts 0: {_first_line(result.value())}"
     if result.value() < 0:
         return f"CEL expression result is negative ({result.value()})"
     return None

@@ -6,9 +6,10 @@ standalone mode on every change of its file. The controller compiles a route whe
 (`compile_route`) and only puts the parts together again (`assemble`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,7 @@ from extension_server.api import aigateway
 from extension_server.api.aigateway import AIGatewayRoute, GatewayConfig
 from extension_server.api.base import Object
 from extension_server.api.gateway import Gateway
-from extension_server.compile import attachment, costs, precedence
+from extension_server.compile import attachment, costs, precedence, shadows
 from extension_server.compile.attachment import Attachment, Place
 from extension_server.compile.costs import Costs
 from extension_server.compile.credentials import Credentials
@@ -28,6 +29,9 @@ from extension_server.credentials.policy import AwsEnvironment
 from filters.contract import sections
 from filters.contract.config import Cost, FilterConfig, Listener, Model, VirtualHost
 from filters.contract.sections import RouteSection
+
+_TELEMETRY: Final = "OTEL_"
+"""what the names of OpenTelemetry's environment variables begin with"""
 
 
 def compile_gateway(
@@ -79,9 +83,11 @@ def assemble(
     served = [part for part, _ in placed]
     routes = {_section_name(part): _section(part, common) for part in served if part.rules}
     backends = tuple(chain.from_iterable(route.backends for route in routes.values()))
+    hosts = _hosts(placed)
+    shadowed = shadows.shadowed(hosts)
     filter_config = FilterConfig(
         gateway=f"{gateway.namespace}/{gateway.name}",
-        listeners=_listeners(placed),
+        listeners=_listeners(hosts),
         rules=tuple(chain.from_iterable(route.rules for route in routes.values())),
         backends=backends,
         root_prefix=settings.root_prefix,
@@ -95,7 +101,10 @@ def assemble(
         fallbacks=tuple(chain.from_iterable(part.fallbacks for part in parts)),
         filter_config=filter_config,
         sections=sections.split(filter_config, previous.sections if previous else None, routes),
-        findings=sorted_findings((*findings, *conflicts, *(finding for part in parts for finding in part.findings))),
+        findings=sorted_findings(
+            (*findings, *conflicts, *shadowed, *(finding for part in parts for finding in part.findings))
+        ),
+        shadowed=shadowed,
     )
 
 
@@ -150,27 +159,47 @@ def common_costs(resources: Resources, gateway: Gateway) -> tuple[tuple[Cost, ..
 def check_config(found: GatewayConfig) -> Costs:
     """The costs of a GatewayConfig and what is wrong with it."""
     common = costs.of_config(found)
-    return Costs(common.costs, (*common.findings, *proxy_not_served(found)))
+    return Costs(common.costs, (*common.findings, *proxy_not_served(found), *_not_sent(found)))
 
 
 def proxy_not_served(found: GatewayConfig) -> Iterator[Finding]:
     if found.spec is not None and found.spec.forward_proxy is not None:
-        message = "a forward proxy is not supported yet; remove it, connections to backends would bypass it"
+        message = "a forward proxy is not supported yet; remove it, connections to backends bypass it"
         yield _error(found, "spec.forwardProxy", "NotSupported", message)
 
 
-def _listeners(parts: Iterable[tuple[RoutePart, Attachment]]) -> tuple[Listener, ...]:
+def _not_sent(found: GatewayConfig) -> Iterator[Finding]:
+    """Files for earlier gateways set what their filter exports telemetry with."""
+    kubernetes = found.spec.ext_proc.kubernetes if found.spec and found.spec.ext_proc else None
+    names = [each.name for each in (kubernetes.env if kubernetes else ()) if each.name.startswith(_TELEMETRY)]
+    if names:
+        yield Finding(
+            severity="warning",
+            object=ref_of(found),
+            field="spec.extProc.kubernetes.env",
+            reason="NotUsed",
+            message=f"{', '.join(names)} have no effect: the filter of this release sends no telemetry by itself; "
+            "scrape /metrics of its port aigw-admin, and let Envoy write access logs and traces",
+        )
+
+
+def _hosts(parts: Iterable[tuple[RoutePart, Attachment]]) -> dict[Place, list[Candidate]]:
+    """What each host serves, as Envoy tries it; hosts by name."""
     hosts: dict[Place, list[Candidate]] = {}
     for part, attached in parts:
         for place in attached.places:
             hosts.setdefault(place, []).extend(part.candidates)
+    return {place: precedence.ordered(hosts[place]) for place in sorted(hosts, key=lambda place: place.host)}
+
+
+def _listeners(hosts: Mapping[Place, Sequence[Candidate]]) -> tuple[Listener, ...]:
     names = sorted({place.configuration for place in hosts})
     return tuple(
         Listener(
             name=name,
             virtual_hosts=tuple(
-                _virtual_host(place.host, precedence.ordered(hosts[place]))
-                for place in sorted(hosts, key=lambda place: place.host)
+                _virtual_host(place.host, candidates)
+                for place, candidates in hosts.items()
                 if place.configuration == name
             ),
         )

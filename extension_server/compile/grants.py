@@ -31,6 +31,6 @@ def refusal(source: Side, target: Side, name: str) -> str:
     return (
         f"cross-namespace reference from {source.kind} in namespace {source.namespace} to {target.kind} {name} in "
         f"namespace {target.namespace} is not permitted: no valid ReferenceGrant found in namespace "
-        f"{target.namespace}. A ReferenceGrant must allow {source.kind} from namespace {source.namespace} to "
-        f"reference {target.kind} in namespace {target.namespace}"
+        f"{target.namespace}. Create one there with from: [{{group: {source.group}, kind: {source.kind}, namespace: "
+        f"{source.namespace}}}], to: [{{group: {target.group}, kind: {target.kind}}}]"
     )

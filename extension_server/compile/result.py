@@ -84,6 +84,8 @@ class Compiled:
     sections: Sections
     """`filter_config`, ready to be sent"""
     findings: tuple[Finding, ...]
+    shadowed: tuple[Finding, ...] = ()
+    """those of `findings` that no route knows by itself: another one takes its requests"""
 
     @property
     def config_hash(self) -> str:

@@ -105,8 +105,8 @@ def compile_route(
         if gateway is not None
     )
     refused = tuple(
-        _error(route, f"spec.parentRefs[{index}]", "NotAllowedByListeners", f"{why}; the route is not served there")
-        for _, attached in attachments
+        _error(route, f"spec.parentRefs[{index}]", "NotAllowedByListeners", f"not served by {gateway}: {why}")
+        for gateway, attached in attachments
         for index, why in attached.refused
     )
     conflicts = tuple(_name_conflicts(resources, route))
@@ -211,7 +211,8 @@ def _name_conflicts(resources: Resources, route: AIGatewayRoute) -> Iterator[Fin
     for kind, name in wanted:
         if is_foreign(resources.get(kind, route.namespace, name)):
             message = (
-                f"{kind.__name__} {route.namespace}/{name} exists already and is not generated; rename one of the two"
+                f"{kind.__name__} {route.namespace}/{name} exists already and is not generated, so the route is not "
+                "served; rename one of the two"
             )
             yield _error(route, "metadata.name", "Conflicted", message)
 

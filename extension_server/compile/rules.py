@@ -197,7 +197,8 @@ class RuleCompiler:
                     yield self._finding("error", f"{where}[{number}].name", "ReservedHeader", message)
                 problem = regex_problem(header.value) if header.type == "RegularExpression" else None
                 if problem is not None:
-                    yield self._finding("error", f"{where}[{number}].value", "InvalidRegex", problem)
+                    message = f"{problem}; Envoy reads RE2 syntax"
+                    yield self._finding("error", f"{where}[{number}].value", "InvalidRegex", message)
 
     def _priorities(self, index: int, ranks: dict[int, int]) -> Finding:
         changes = ", ".join(f"{priority} becomes {rank}" for priority, rank in ranks.items() if priority != rank)

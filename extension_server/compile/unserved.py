@@ -21,7 +21,7 @@ KINDS: Final = (MCPRoute, QuotaPolicy)
 
 def of_kind(kind: str) -> str:
     """About an object of one of `KINDS`."""
-    return f"kind {kind} is not served by this release; it has no effect"
+    return f"kind {kind} is not served by this release; it has no effect; remove it or keep the gateway that serves it"
 
 
 def findings(object_: Object) -> Iterator[Finding]:

@@ -97,6 +97,7 @@ class Controller:
         self._levels: dict[ObjectRef, int | None] = {}
         self._troubles: dict[ObjectRef, tuple[str, ...]] = {}
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
+        self._shadowed: dict[ObjectRef, frozenset[Finding]] = {}
         self._busy = False
         self.ready = asyncio.Event()
         """Everything that was there at the start is compiled and published."""
@@ -259,20 +260,23 @@ class Controller:
         if compiled is None:
             self._levels.pop(gateway, None)
             self._told.pop(gateway, None)
+            self._shadowed.pop(gateway, None)
             self._observations.forget(gateway)
             if self._published.pop(gateway, None) is not None:
                 for sink in self._sinks:
                     sink.remove(gateway)
             return set(self._world.routes_of(gateway))
+        before, self._shadowed[gateway] = self._shadowed.get(gateway, frozenset()), frozenset(compiled.shadowed)
+        concerned = {finding.object for finding in before ^ self._shadowed[gateway]}
         content = (compiled.config_hash, compiled.credentials_hash, compiled.rules, compiled.fallbacks)
         if self._published.get(gateway) == content:
-            return set()
+            return concerned
         for sink in self._sinks:
             sink.put(compiled)
         self._published[gateway] = content
         if self.ready.is_set() and gateway in self._unanswered:
             self._ask_again([gateway])
-        return self._behind(gateway)
+        return self._behind(gateway) | concerned
 
     # ---- what runs
 

@@ -16,6 +16,7 @@ from extension_server.controller.client import Document
 from extension_server.controller.ports import FilterReports
 from extension_server.controller.store import Held, Store
 from extension_server.controller.world import Part, World
+from extension_server.sidecar.container import CONTAINER
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -84,13 +85,15 @@ def _findings(held: Held, part: Part | None, store: Store) -> Iterable[Finding]:
     if held.ref.kind != "AIGatewayRoute":
         return
     if not part.gateways:
-        yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", "names no Gateway; add the Gateway's name")
+        message = "names no Gateway, so the route is not served; add the Gateway's name"
+        yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", message)
     attached = {ref for ref, _ in part.route.attachments} if part.route else set()
     for gateway in part.gateways:
         if gateway in attached:
             continue
         problem = store.gateway_problem(gateway)
-        message = f"{gateway} cannot be used: {problem}" if problem else f"{gateway} not found; create it or correct it"
+        missing = f"{gateway} not found; create it or correct the name"
+        message = f"{gateway} cannot be used: {problem}" if problem else missing
         yield _error(held.ref, "spec.parentRefs", "NoMatchingParent", message)
 
 
@@ -130,7 +133,8 @@ def _accepted(
     text = _cut(_served(part) + _sentences(held.ref, errors))
     yield Condition("Accepted", "False", errors[0].reason, text)
     failed = "NotAccepted" if held.ref.kind == "GatewayConfig" else "ReconciliationFailed"
-    yield Condition("NotAccepted", "False", failed, text)
+    # Not the text once more: ResolvedRefs and the Event have it, too, and `kubectl describe` shows them all.
+    yield Condition("NotAccepted", "False", failed, "see condition Accepted")
 
 
 def _served(part: Part | None) -> str:
@@ -151,15 +155,16 @@ def _resolved(ref: ObjectRef, references: Sequence[Finding]) -> Condition:
 def _programmed(held: Held, part: Part | None, world: World, reports: FilterReports) -> Condition:
     serving = [ref for ref, attached in part.route.attachments if attached.places] if part and part.route else []
     if not serving:
-        return Condition("Programmed", "False", "NotAttached", "no listener of any Gateway serves the route")
+        message = "no listener of any Gateway serves the route; see Accepted"
+        return Condition("Programmed", "False", "NotAttached", message)
     if part is None or part.route is None or not part.route.rules:
-        return Condition("Programmed", "False", "NotAccepted", "nothing is generated for the route")
+        return Condition("Programmed", "False", "NotAccepted", "nothing is generated for the route; see Accepted")
     waiting: Condition | None = None
     for gateway in serving:
         running = reports.running(gateway)
         if running is None:
             return _previous(held) or Condition(
-                "Programmed", "Unknown", "Pending", f"no filter of {gateway} has reported yet"
+                "Programmed", "Unknown", "Pending", f"no filter of {gateway} has reported yet; wait half a minute"
             )
         if not running:
             return Condition(
@@ -177,7 +182,8 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "Programmed",
                 "False",
                 "Pending",
-                f"{behind} of {len(running)} filters of {gateway} do not run the present configuration yet",
+                f"{behind} of {len(running)} filters of {gateway} do not run the present configuration yet; if that "
+                f"lasts, look at the log of container {CONTAINER} of its Envoy pods",
             )
     closed = sum(not rule.ready for rule in part.route.rules)
     but = f"; {closed} of {len(part.route.rules)} rules are not served, see Accepted" if closed else ""
@@ -189,7 +195,7 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
 def no_filter(gateway: ObjectRef, effect: str) -> str:
     return (
         f"no filter of {gateway} is connected, {effect}: check that its Envoy pods have the container "
-        "ai-gateway-extproc and that it is ready; its log says why it does not connect"
+        f"{CONTAINER} and that it is ready; its log says why it does not connect"
     )
 
 

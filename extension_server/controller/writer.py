@@ -186,7 +186,8 @@ class Writer:
                 await self._tell(held, before.get("Accepted", {}), each)
 
     def _about_gateways(self, held: Held, part: Part | None) -> tuple[Finding, ...]:
-        """What is to be said about the Gateways of a route, which have no status of ours."""
+        """What is to be said about the Gateways of a route, which have no status of ours, and about other routes on
+        them."""
         gateways = part.gateways if part else ()
         compiled = [self._world.compiled(gateway) for gateway in gateways]
         notes = (
@@ -196,13 +197,16 @@ class Writer:
             for finding in each.findings
             if finding.object == each.gateway
         )
+        shadowed = (
+            finding for each in compiled if each is not None for finding in each.shadowed if finding.object == held.ref
+        )
         unread = (
             Finding(severity="warning", object=gateway, field="", reason="NotRead", message=note)
             for gateway in gateways
             if (each := self._store.held(gateway)) is not None
             for note in each.notes
         )
-        return (*self._observations.of(held.ref, gateways), *notes, *unread)
+        return (*self._observations.of(held.ref, gateways), *notes, *unread, *dict.fromkeys(shadowed))
 
     async def _patch(self, held: Held, patch: Document, part: str = "") -> None:
         """The uid in the patch makes it fail on an object that was made anew."""

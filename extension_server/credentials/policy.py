@@ -11,6 +11,7 @@ from typing import Final
 from extension_server.api import core, gateway
 from extension_server.api.aigateway import (
     CREDENTIAL_FIELDS,
+    GROUP,
     APIKeySource,
     AWSCredentials,
     BackendSecurityPolicySpec,
@@ -54,6 +55,10 @@ _KEY_HEADERS: Final = {
     "AnthropicAPIKey": ("x-api-key", ""),
 }
 """type → header and what stands before the key in it"""
+_INSTEAD: Final = {
+    "AzureCredentials": "use type AzureAPIKey with a key of the Azure resource",
+    "GCPCredentials": "no other type serves Google Cloud, so take its backends out of the routes",
+}
 
 
 def source(spec: SecurityPolicySpec, namespace: str) -> str:
@@ -80,7 +85,7 @@ def not_served(spec: SecurityPolicySpec, aws_environment: AwsEnvironment | None 
     elif spec.aws_credentials is None:
         if spec.type in _KEY_HEADERS:
             return None
-        message = f"type {spec.type} needs a token exchange, which is not supported yet"
+        message = f"type {spec.type} needs a token exchange, which is not supported yet; {_INSTEAD[spec.type]}"
     elif spec.aws_credentials.credentials_file is not None:
         return None
     elif spec.aws_credentials.oidc_exchange_token is not None:
@@ -118,18 +123,19 @@ class CredentialReader:
 
     def _header(self, type_: str, source: APIKeySource, namespace: str, field: str) -> HeaderCredential:
         key = self._secret(source.secret_ref, API_KEY, namespace, f"{field}.secretRef").reveal().strip()
+        where = _reference(source.secret_ref, namespace)
         if not key:
             raise CredentialProblem(
                 f"{field}.secretRef",
                 "InvalidSecret",
-                f"key {API_KEY} of Secret {source.secret_ref.name} is empty; put the API key there",
+                f"key {API_KEY} of {where} is empty; put the API key there",
             )
         if not all(" " <= character <= "~" for character in key):
             raise CredentialProblem(
                 f"{field}.secretRef",
                 "InvalidSecret",
-                f"key {API_KEY} of Secret {source.secret_ref.name} holds line breaks or characters that cannot be "
-                "sent in a header; store the bare API key",
+                f"key {API_KEY} of {where} holds line breaks or characters that cannot be sent in a header; store "
+                "the bare API key",
             )
         header, before = _KEY_HEADERS[type_]
         return HeaderCredential(name=header, value=Secret(before + key))
@@ -142,7 +148,7 @@ class CredentialReader:
             try:
                 return aws_file.read(text, profile=aws.credentials_file.profile, region=aws.region)
             except aws_file.BadCredentialsFile as exc:
-                message = f"key {AWS_CREDENTIALS} of Secret {reference.name} {exc}"
+                message = f"key {AWS_CREDENTIALS} of {_reference(reference, namespace)} {exc}"
                 raise CredentialProblem(path, "InvalidSecret", message) from exc
         assert self.aws_environment is not None  # else it is not served
         return AwsCredential(
@@ -160,8 +166,9 @@ class CredentialReader:
             raise CredentialProblem(
                 field,
                 "RefNotPermitted",
-                f"Secret {where}/{reference.name} is in another namespace; a ReferenceGrant in namespace {where} must "
-                f"allow BackendSecurityPolicy from namespace {namespace} to reference Secret",
+                f"Secret {where}/{reference.name} is in another namespace. Create a ReferenceGrant there with from: "
+                f"[{{group: {GROUP}, kind: BackendSecurityPolicy, namespace: {namespace}}}], "
+                'to: [{group: "", kind: Secret}]',
             )
         secret = self.secret_of(where, reference.name)
         if secret is None:

@@ -30,7 +30,7 @@ CONDITIONS: Final = (
     (
         "NotAccepted",
         "all kinds",
-        "Only beside `Accepted` False, with its message: the STATUS column shows it, and older tools know it.",
+        "Only beside `Accepted` False, which has the message: the STATUS column shows it, and older tools know it.",
     ),
 )
 
@@ -158,14 +158,22 @@ WARNINGS: Final = (
     ),
     Reason("NoBackends", "no backend of the rule has a weight: it answers 503"),
     Reason("NotRead", "something of the Gateway could not be read, and was left out", "correct what the message names"),
-    Reason("NotUsed", "a field has no effect with this schema", "the message names the one that has"),
+    Reason("NotUsed", "a field or variable has no effect here", "the message names what has"),
     Reason(
         "PolicyIncomplete",
         "a policy of Envoy Gateway's targets a part of a route only; an error where it is a SecurityPolicy",
         "target all of them, or select them by a label of the AIGatewayRoute",
     ),
     Reason("PrioritiesNotContiguous", "priorities do not count from 0 without gaps; they are renumbered"),
+    Reason(
+        "Shadowed",
+        "a match that gets no requests, because an earlier rule or an older route asks for the same",
+        "change or remove one of the two",
+    ),
     Reason("Spread", "the route needs several HTTPRoutes", "a policy has to target all of them"),
+    Reason(
+        "TargetNotFound", "the AIServiceBackend that a policy targets is not there", "create it, or correct the name"
+    ),
     Reason(
         "UserFilterAfterOurs",
         "an extension of yours runs after ours; routes of that listener are served by plan `attempt`",
@@ -188,7 +196,10 @@ NOT_SERVED: Final = {
         ("spec.awsCredentials without credentialsFile", "the default chain of AWS; only `aigw run` has it"),
         ("spec.credentialOverride", "the rule serves nothing while it is set"),
     ),
-    "GatewayConfig": (("spec.forwardProxy", "connections go straight to the provider"),),
+    "GatewayConfig": (
+        ("spec.forwardProxy", "connections go straight to the provider"),
+        ("variables OTEL_* in spec.extProc.kubernetes.env", "the filter sends no telemetry by itself"),
+    ),
     "MCPRoute": (("the kind", "it has no effect"),),
     "QuotaPolicy": (("the kind", "it has no effect"),),
 }

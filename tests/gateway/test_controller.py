@@ -123,6 +123,27 @@ async def test_an_object_that_an_earlier_controller_held_is_let_go(cluster: ApiS
         await eventually(lambda: not route(cluster, namespace))
 
 
+async def test_a_route_that_gets_no_requests_says_so_as_long_as_the_other_is_there(
+    cluster: ApiServer, namespace: str
+) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    second = by_kind(namespace)["AIGatewayRoute"]
+    second["metadata"]["name"] = "second"
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        cluster.apply(second)
+
+        def message() -> str:
+            return condition(route(cluster, namespace, "second"), "Accepted").get("message", "")
+
+        told = f"gets no requests: spec.rules[0].matches[0] of AIGatewayRoute {namespace}/chat, which "
+        await eventually(lambda: f"Note: spec.rules[0].matches[0]: {told}" in message(), told)
+        assert "Note" not in condition(route(cluster, namespace), "Accepted")["message"]
+        cluster.delete(by_kind(namespace)["AIGatewayRoute"])
+        await eventually(lambda: message() == "AI Gateway Route reconciled successfully", "the note is gone")
+
+
 async def test_a_users_own_httproute_is_never_taken_over(cluster: ApiServer, namespace: str) -> None:
     own = {
         "apiVersion": GW,
@@ -136,7 +157,8 @@ async def test_a_users_own_httproute_is_never_taken_over(cluster: ApiServer, nam
     async with running(cluster.kubeconfig, [namespace]) as controller:
         found = await accepted(cluster, namespace, "False")
         assert found["message"] == (
-            f"metadata.name: HTTPRoute {namespace}/chat exists already and is not generated; rename one of the two"
+            f"metadata.name: HTTPRoute {namespace}/chat exists already and is not generated, so the route is not "
+            "served; rename one of the two"
         )
         await controller.idle()
         assert http_route(cluster, namespace)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

@@ -133,7 +133,13 @@ class FakeApi:
     async def patch(
         self, resource: Resource, namespace: str | None, name: str, patch: Document, *, part: str = ""
     ) -> Document:
-        raise NotImplementedError
+        """Members are replaced as a whole; of the metadata nothing is."""
+        self._check("patch")
+        stored = await self.get(resource, namespace, name)
+        if all(stored.get(member) == value for member, value in patch.items()):
+            return stored
+        members = {member: each for member, each in stored.items() if member not in ("apiVersion", "kind", "metadata")}
+        return self.put(resource, namespace, name, **{**members, **patch})
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         raise NotImplementedError

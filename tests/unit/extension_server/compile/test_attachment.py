@@ -88,25 +88,33 @@ def test_section_and_port_choose_listeners() -> None:
 @pytest.mark.parametrize(
     ("parent", "hosts", "namespace", "why"),
     [
-        ({"section_name": "nope"}, (), "default", "no HTTP or HTTPS listener is named nope"),
-        ({"port": 9}, (), "default", "no HTTP or HTTPS listener has port 9"),
+        (
+            {"section_name": "nope"},
+            (),
+            "default",
+            "no HTTP or HTTPS listener is named nope; correct the reference or add one",
+        ),
+        ({"port": 9}, (), "default", "no HTTP or HTTPS listener has port 9; correct the reference or add one"),
         (
             {"section_name": "wide", "port": 81},
             (),
             "default",
-            "no HTTP or HTTPS listener is named wide and has port 81",
+            "no HTTP or HTTPS listener is named wide and has port 81; correct the reference or add one",
         ),
         (
             {"section_name": "wide"},
             (),
             "team",
-            "listener wide does not allow routes from namespace team (allowedRoutes)",
+            (
+                "listener wide does not allow routes from namespace team; set its allowedRoutes.namespaces.from to "
+                "All, or to Selector with a label of that namespace"
+            ),
         ),
         (
             {"section_name": "other"},
             ("two.example.com",),
             "default",
-            "listener other takes host one.example.com, none of the route's hostnames",
+            "listener other takes host one.example.com, none of the route's hostnames; change one of them",
         ),
     ],
 )
@@ -148,6 +156,8 @@ def test_a_listener_may_select_namespaces_by_label(selector: str, labels: dict[s
     reference = ParentReference(name="g", namespace="own")
     found = attach(served, "other", (reference,), (), labels)
     assert bool(found.places) == allowed
-    assert [why for _, why in found.refused] == (
-        [] if allowed else ["listener http does not select the labels of namespace other (allowedRoutes)"]
+    why = (
+        "listener http does not select the labels of namespace other; change these or its "
+        "allowedRoutes.namespaces.selector"
     )
+    assert [each for _, each in found.refused] == ([] if allowed else [why])

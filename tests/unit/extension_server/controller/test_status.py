@@ -10,7 +10,7 @@ from extension_server.compile.result import Finding, ObjectRef
 from extension_server.controller import status
 from extension_server.controller.ports import ReportedFilters
 from extension_server.controller.status import Condition
-from tests.unit.extension_server.controller.objects import CHAT, EDGE, POLICY, WORLD, documents
+from tests.unit.extension_server.controller.objects import CHAT, EDGE, POLICY, SECRET, WORLD, documents
 from tests.unit.extension_server.controller.test_world import Both
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_all_is_well() -> None:
             "BackendNotFound",
             "AIServiceBackend n/provider: spec.backendRef.name: Backend n/provi",
         ),
-        ("Backend", "NotAccepted", "ReconciliationFailed", "Backend n/provider not found; create it or correct the"),
+        ("Backend", "NotAccepted", "ReconciliationFailed", "see condition Accepted"),
     ],
 )
 def test_what_is_missing_is_named_with_the_remedy(without: str, type_: str, reason: str, message: str) -> None:
@@ -85,6 +85,36 @@ def test_other_kinds_speak_of_themselves_only() -> None:
         "spec.backendRef.name: Backend n/provider not found; create it or correct the name"
     )
     assert said(both, BSP)["ResolvedRefs"].reason == "SecretNotFound"
+
+
+def named(text: str, name: str) -> dict[str, Any]:
+    (document,) = documents(text)
+    document["metadata"]["name"] = name
+    return document
+
+
+def test_a_policy_says_that_its_backend_is_not_there_yet() -> None:
+    both = world("AIServiceBackend")
+    both.put(*documents(POLICY), *documents(SECRET))
+    assert said(both, BSP)["Accepted"] == Condition(
+        "Accepted",
+        "True",
+        "ReconciliationSucceeded",
+        "BackendSecurityPolicy reconciled successfully. Note: spec.targetRefs[0].name: AIServiceBackend n/provider not "
+        "found; the policy has no effect there before it is created",
+    )
+
+
+def test_two_policies_of_one_backend_name_each_other() -> None:
+    both = world()
+    both.put(*documents(POLICY), *documents(SECRET), named(POLICY, "second"))
+    assert said(both, BSP)["Accepted"].message == (
+        "spec.targetRefs[0].name: AIServiceBackend n/provider is targeted by second, too; requests for it answer 503 "
+        "until only one policy does"
+    )
+    assert said(both, ObjectRef("BackendSecurityPolicy", "n", "second"))["Accepted"].reason == "Conflicted"
+    assert "(policy, second)" in said(both, SERVICE)["Accepted"].message
+    assert said(both, CHAT)["Accepted"].reason == "Conflicted"
 
 
 def test_a_gateway_config_has_the_reasons_that_people_know() -> None:
