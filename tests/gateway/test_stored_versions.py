@@ -108,7 +108,9 @@ def test_the_documented_commands_rewrite_them_and_the_old_version_can_go(tmp_pat
         api.delete({**BASES["MCPRoute"], "metadata": {"name": "base"}})
         left = [kind for kind in MOVED if kind.name != "MCPRoute"]
         before = {kind.name: api.get(AIGW, kind.name, "base")["spec"] for kind in left}
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(api.kubeconfig)}
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        # Without a home, kubectl leaves its cache in the current folder.
+        environment = {"PATH": path, "HOME": str(tmp_path), "KUBECONFIG": str(api.kubeconfig)}
         done = subprocess.run(["sh", "-ec", commands()], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         for kind in MOVED:
