@@ -4,7 +4,8 @@
 
 `POST …/chat/completions` is answered as OpenAI would, in one piece or as a stream; anything else is a 404 and kept
 nevertheless. With the header `x-recorder-pause` a stream waits that many seconds before each piece. `GET /recorded`
-lists what came as JSON, oldest first; `DELETE /recorded` forgets it. SIGTERM ends it.
+lists what came as JSON, oldest first; `DELETE /recorded` forgets it. `GET /health` is for probes, and not kept. SIGTERM
+ends it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ PIECES: Final = ("The ", "answer ", "of ", "the ", "recorder.")
 ANSWER: Final = "".join(PIECES)
 USAGE: Final = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 RECORDED: Final = "/recorded"
+HEALTH: Final = "/health"
 PAUSE: Final = "x-recorder-pause"
 _LONGEST: Final = 10.0
 _JSON: Final = (("content-type", "application/json"),)
@@ -38,6 +40,8 @@ class Recorder:
             if request.method == "DELETE":
                 self._requests.clear()
             return Response(headers=_JSON, body=jsonlib.encode([_shown(each) for each in self._requests]))
+        if (request.method, request.target) == ("GET", HEALTH):
+            return Response()
         self._requests.append(request)
         if request.method == "POST" and request.target.partition("?")[0].endswith("/chat/completions"):
             return _answered(request)

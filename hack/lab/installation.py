@@ -5,7 +5,7 @@ Images are assembled here (`images`) and must be loaded into the cluster first.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,8 @@ from hack.tools import build
 NAMESPACE: Final = "envoy-ai-gateway-system"
 UPSTREAM: Final = "lab/upstream"
 """image of a provider that answers from memory and keeps what it was asked (`conformance.upstream.recorder`)"""
+EXAMPLES_UPSTREAM: Final = "docker.io/envoyproxy/ai-gateway-testupstream:latest"
+"""the same, under the name of the provider in published examples of Envoy AI Gateway: nothing can be pulled here"""
 CONTROLLER: Final = "aigw/ai-gateway-controller"
 FILTER: Final = "aigw/ai-gateway-extproc"
 _MANIFESTS: Final = build.MODULES.parents[1] / "manifests"
@@ -43,10 +45,11 @@ def prepare(release: Release) -> Installation:
     python = images.Python()
     default = envoy_gateway.default_envoy_image(release)
     tag = python.tag
+    upstream = python.image(f"{UPSTREAM}:{tag}", "conformance.upstream.recorder", with_conformance=True)
     own = (
         python.image(f"{CONTROLLER}:{tag}", "extension_server.main"),
         python.image(f"{FILTER}:{tag}", "filters.main"),
-        python.image(f"{UPSTREAM}:{tag}", "conformance.upstream.recorder", with_conformance=True),
+        replace(upstream, names=(*upstream.names, EXAMPLES_UPSTREAM)),
     )
     gateway = images.program(release.tool, "/usr/local/bin/envoy-gateway", [envoy_gateway.IMAGE])
     envoy = images.envoy([envoy_gateway.ENVOY_IMAGE, *([default] if default else [])])

@@ -45,6 +45,11 @@ async def test_a_stream_that_takes_its_time_is_the_same(client: httpx.AsyncClien
     assert (await client.post(CHAT, json=body, headers={recorder.PAUSE: pause})).text == at_once.text
 
 
+async def test_probes_are_answered_and_not_kept(client: httpx.AsyncClient) -> None:
+    assert (await client.get(recorder.HEALTH)).status_code == 200
+    assert (await client.get(recorder.RECORDED)).json() == []
+
+
 async def test_everything_that_came_is_listed_until_it_is_forgotten(client: httpx.AsyncClient) -> None:
     await client.post(CHAT, content=b"no JSON", headers={"authorization": "a"})
     assert (await client.get("/elsewhere")).status_code == 404
