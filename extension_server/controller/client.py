@@ -333,8 +333,20 @@ class KubernetesApi:
                 raise await _refusal(response)
             yield response
         finally:
-            # Not `release`: what is left of a watch would be read.
-            response.close() if not response.content.at_eof() else response.release()
+            if response.content.at_eof():
+                response.release()
+            else:
+                _hang_up(response)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Ends the connection: what is left of a watch is not to be read. TLS would wait up to 30 s for the other side to
+    hang up, too, and nobody would close the connection when this process is done before."""
+    connection = response.connection
+    transport = connection.transport if connection else None
+    response.close()
+    if transport is not None:
+        transport.abort()
 
 
 def _keep_alive(response: aiohttp.ClientResponse) -> None:

@@ -37,8 +37,15 @@ class WebhookServer:
 
     async def stop(self) -> None:
         """Requests in flight are answered."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        connections = self._runner.server.connections if self._runner.server is not None else []
+        transports = [each.transport for each in connections]
+        await self._runner.cleanup()
+        for transport in transports:
+            # TLS waits up to 30 s for the other side to hang up, too; the answers are with the kernel.
+            if transport is not None:
+                transport.abort()
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> int | None:
         try:
