@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteRule
+from extension_server.api.aigateway import AIGatewayRoute, AIGatewayRouteMatch, AIGatewayRouteRule
 from extension_server.api.base import seconds
 from extension_server.compile import plans
 from extension_server.compile.backends import BackendResolver, Resolved
@@ -108,9 +108,10 @@ class RuleCompiler:
         preferred = tuple(sorted(usable, key=lambda each: (ranks[each.priority], each.ref)))
         backends = tuple(each.backend for each in (preferred[:1] if choice.plan == "single" else usable))
         name = f"{self.route.namespace}/{self.route.name}"
-        matches = tuple(contract_match(f"{name}/rule/{index}", match) for match in rule.matches) or (
-            Match(rule=f"{name}/rule/{index}"),
-        )
+        # For one expression that it cannot read, a filter refuses the whole configuration; and nothing matches it.
+        matches = tuple(contract_match(f"{name}/rule/{index}", match) for match in rule.matches if _readable(match))
+        if not rule.matches:
+            matches = (Match(rule=f"{name}/rule/{index}"),)
         tokenless = config.Rule(
             name=f"{name}/rule/{index}",
             route=name,
@@ -222,6 +223,10 @@ class RuleCompiler:
 def _authority(usable: Sequence[Resolved]) -> str:
     """The backends of plan `single` take the same request, so they have no two."""
     return next((each.authority for each in usable if each.authority), "")
+
+
+def _readable(match: AIGatewayRouteMatch) -> bool:
+    return all(header.type != "RegularExpression" or regex_problem(header.value) is None for header in match.headers)
 
 
 def _compiled_backends(part: Sequence[Resolved], ranks: dict[int, int]) -> tuple[CompiledBackend, ...]:
