@@ -14,6 +14,7 @@ import yaml
 
 from conformance.cluster.cluster import Cluster, KubectlFailed
 from conformance.upstream import recorder
+from extension_server.sidecar import mutation
 from tests.support.waiting import wait_until
 
 NAMESPACE: Final = "e2e"
@@ -27,9 +28,14 @@ CONTROLLER: Final = "envoy-ai-gateway-system"
 LIMIT: Final = 120.0
 """seconds that anything may take"""
 until = functools.partial(wait_until, limit=LIMIT, every=0.25)
-_OF_GATEWAY: Final = (
-    f"gateway.envoyproxy.io/owning-gateway-name={GATEWAY},gateway.envoyproxy.io/owning-gateway-namespace={NAMESPACE}"
-)
+
+
+def of_gateway(namespace: str, name: str) -> str:
+    """Selects what Envoy Gateway makes for a Gateway."""
+    return f"{mutation.OWNER_NAME}={name},{mutation.OWNER_NAMESPACE}={namespace}"
+
+
+_OF_GATEWAY: Final = of_gateway(NAMESPACE, GATEWAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,8 @@ def header(request: Mapping[str, Any], name: str) -> list[str]:
     return [value for key, value in request["headers"] if key == name]
 
 
-def objects(values: Mapping[str, str]) -> list[dict[str, Any]]:
-    text = string.Template((Path(__file__).parent / "scene.yaml").read_text()).substitute(values)
+def objects(values: Mapping[str, str], file: str = "scene.yaml") -> list[dict[str, Any]]:
+    text = string.Template((Path(__file__).parent / file).read_text()).substitute(values)
     return [*yaml.safe_load_all(text)]
 
 
