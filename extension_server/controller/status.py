@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from extension_server.compile.result import Finding, ObjectRef
+from extension_server.compile.route import RoutePart
 from extension_server.controller.client import Document
 from extension_server.controller.ports import FilterReports
 from extension_server.controller.store import Held, Store
@@ -24,6 +25,8 @@ REFERENCE_REASONS: Final = frozenset(
     {"BackendNotFound", "SecretNotFound", "InvalidSecret", "InvalidKind", "RefNotPermitted", "NoMatchingParent"}
 )
 """Reasons of findings that are about what is referred to; all others are about the object itself."""
+_REFERRING: Final = ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy")
+"""Of kinds that are not served no reference is looked up."""
 MAX_SENTENCES: Final = 8
 """more than a person reads; the first ones are the ones to begin with"""
 MAX_MESSAGE: Final = 32768
@@ -66,7 +69,7 @@ def conditions(
         errors.append(_error(held.ref, "", "WriteRefused", refusal))
     references = [finding for finding in errors if finding.reason in REFERENCE_REASONS]
     found = []
-    if held.ref.kind != "GatewayConfig":
+    if held.ref.kind in _REFERRING:
         found.append(_resolved(held.ref, references))
     if held.ref.kind == "AIGatewayRoute":
         found.append(_programmed(held, part, world, reports))
@@ -138,12 +141,18 @@ def _accepted(
 
 
 def _served(part: Part | None) -> str:
-    """How much of a route works in spite of the errors."""
-    rules = part.route.rules if part and part.route else ()
-    closed = sum(not rule.ready for rule in rules)
-    if not closed or len(rules) == 1:
+    """How much of a route works in spite of the errors; of a route with one rule, the errors say it."""
+    if part is None or part.route is None or len(part.route.rules) == 1:
         return ""
-    return f"{closed} of {len(rules)} rules are not served. "
+    closed = _closed(part.route)
+    return f"{closed[0].upper()}{closed[1:]}. " if closed else ""
+
+
+def _closed(route: RoutePart) -> str:
+    count = sum(not rule.ready for rule in route.rules)
+    if not count:
+        return ""
+    return f"{count} of {len(route.rules)} rules are not served" if count < len(route.rules) else "no rule is served"
 
 
 def _resolved(ref: ObjectRef, references: Sequence[Finding]) -> Condition:
@@ -185,8 +194,7 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 f"{behind} of {len(running)} filters of {gateway} do not run the present configuration yet; if that "
                 f"lasts, look at the log of container {CONTAINER} of its Envoy pods",
             )
-    closed = sum(not rule.ready for rule in part.route.rules)
-    but = f"; {closed} of {len(part.route.rules)} rules are not served, see Accepted" if closed else ""
+    but = f"; {closed}, see Accepted" if (closed := _closed(part.route)) else ""
     # Not how many: every status would be written anew whenever a proxy comes or goes.
     where = ", ".join(map(str, serving))
     return waiting or Condition("Programmed", "True", "Programmed", f"every filter of {where} runs it{but}")

@@ -140,6 +140,33 @@ def test_a_route_that_works_in_part_says_so() -> None:
     assert said(both, CHAT)["Accepted"].message.startswith("1 of 2 rules are not served. spec.rules[1].backendRefs[0]")
 
 
+@pytest.mark.parametrize(
+    ("rules", "accepted"),
+    [
+        (1, "AIServiceBackend n/provider: spec.backendRef.name: "),
+        (2, "No rule is served. AIServiceBackend n/provider: "),
+    ],
+)
+def test_a_route_of_which_nothing_works_says_so(rules: int, accepted: str) -> None:
+    both = world("Backend")
+    (route,) = (each for each in documents(WORLD) if each["kind"] == "AIGatewayRoute")
+    route["spec"]["rules"] *= rules
+    both.put(route)
+    found = said(both, CHAT, running(both))
+    assert found["Accepted"].message.startswith(accepted)
+    assert found["Programmed"].message == "every filter of Gateway n/edge runs it; no rule is served, see Accepted"
+
+
+def test_nothing_is_said_about_references_of_what_is_not_served() -> None:
+    text = """
+    apiVersion: aigateway.envoyproxy.io/v1beta1
+    kind: MCPRoute
+    metadata: {name: m}
+    spec: {parentRefs: [{name: edge}], backendRefs: [{name: b}]}
+    """
+    assert list(said(world(text=text), ObjectRef("MCPRoute", "n", "m"))) == ["Accepted", "NotAccepted"]
+
+
 def test_an_object_that_is_refused_says_what_stays_in_use() -> None:
     both = world()
     (route,) = (each for each in documents(WORLD, generation=2) if each["kind"] == "AIGatewayRoute")
