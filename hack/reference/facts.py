@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from extension_server.api.aigateway import GATEWAY_CONFIG_ANNOTATION
 from extension_server.compile import attachment, routes
-from extension_server.controller import gateway_notes, leader, token_key, writer
+from extension_server.controller import leader, reconcile, token_key, writer
 from extension_server.main import WEBHOOK
 from extension_server.sidecar import container, mutation, rollout
 from filters.contract.schemas import SERVED, SchemaName
@@ -221,7 +221,7 @@ MARKS: Final = (
     (
         "Gateway",
         "annotation",
-        gateway_notes.TRANSLATE_ANNOTATION,
+        reconcile.TRANSLATE_ANNOTATION,
         "controller",
         "when Envoy Gateway was last asked to translate the Gateway again",
     ),
