@@ -122,7 +122,8 @@ class Mediated:
         for listener in self._listeners:
             self._patch_listener(listener)
         self._look()
-        patched = [self._cluster(raw) for raw in clusters]
+        known = self._memo.clusters.recall(clusters, memo.Cluster.opened)
+        patched = [self._cluster(raw, each) for raw, each in zip(clusters, known, strict=True)]
         present = [pool.message(pool.CLUSTER, name=name) for raw in clusters if (name := name_of(raw)) in _OURS]
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
@@ -138,12 +139,9 @@ class Mediated:
         """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
         remembered, of_route = self._memo.routes, self.mediation.of_route
         for table in self._tables:
-            opened = self._opened[table.name] = [
-                [remembered.get(raw) or remembered.put(raw, _opened(raw)) for raw in routes]
-                for _, routes in table.hosts()
-            ]
+            opened = self._opened[table.name] = [remembered.recall(routes, _opened) for _, routes in table.hosts()]
             for known in (each for host in opened for each in host):
-                if known.token is not None and (found := of_route(known.label)) is not None:
+                if known.token is not None and (found := of_route(known.name)) is not None:
                     self._tokens_of[found[0]] = known.token
         self._tokens = frozenset(self._tokens_of.values())
 
@@ -188,9 +186,8 @@ class Mediated:
             self._lost.update(behind)
             self.failures.append(Failure(what=f"listener {listener.name}", error=_text(error)))
 
-    def _cluster(self, raw: bytes) -> bytes:
-        known = self._memo.clusters.get(raw) or self._memo.clusters.put(raw, memo.Cluster(name_of(raw)))
-        name = names.cluster(known.label)
+    def _cluster(self, raw: bytes, known: memo.Cluster) -> bytes:
+        name = known.of
         newest = self.mediation.rule(name.rule) if name is not None else None
         if name is None or newest is None:
             self._present.add(known.label)
@@ -201,6 +198,7 @@ class Mediated:
                 patched = splicing.rule_cluster(raw, name, rule, self.mediation)
                 known.name = naming.name_of(raw, known.label)
                 known.patched = naming.renamed(patched, known.label, known.name)
+                known.shown = transition.Cluster(known.patched, names.plain(known.label))
                 known.by_eds = splicing.is_eds(raw)
                 known.rule = rule
             except Exception as error:
@@ -211,14 +209,15 @@ class Mediated:
         if known.name != known.label:
             self._new_names[known.label] = known.name
         self._present.add(known.name)
-        self._clusters[known.name] = transition.Cluster(known.patched, names.plain(known.label))
+        if known.shown is not None:
+            self._clusters[known.name] = known.shown
         if known.by_eds and rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1:
             self.unmarked.append(rule)
         return known.patched
 
     def _route(self, configuration: str, addition: bytes, exposed: bool, known: memo.Route) -> Routed:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
-        found = self.mediation.of_route(known.label)
+        found = self.mediation.of_route(known.name)
         if found is None:
             return Routed(known.raw, known.token, origin="user")
         name, rule = found
@@ -269,9 +268,10 @@ def _fitting(newest: CompiledRule, remembered: CompiledRule | None, token: str |
 
 def _opened(raw: bytes) -> memo.Route:
     try:
-        return memo.Route(raw, _label(raw), route_table.token_of(raw), targets=naming.targets(raw))
+        label = _label(raw)
+        return memo.Route(raw, label, names.route(label), route_table.token_of(raw), targets=naming.targets(raw))
     except DecodeError:
-        return memo.Route(raw, "", None)
+        return memo.Route(raw, "", None, None)
 
 
 def _label(raw: bytes) -> str:
@@ -286,7 +286,7 @@ def _fallback(table: RouteTable, mediation: Mediation) -> str:
     """Name of a generated last route; empty when there is none."""
     for raw in table:
         label = _label(raw)
-        found = mediation.of_route(label)
+        found = mediation.of_route(names.route(label))
         if found is not None and found[1] is None:
             return label
     return ""

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from extension_server.compile.result import Compiled, CompiledRule, ObjectRef
 from extension_server.hooks.transition import Earlier
 from extension_server.xds.names import RuleName
-from extension_server.xds.resources import Mediation
+from extension_server.xds.resources import DEFAULT_LOG_ATTRIBUTES, Mediation
 
 SOCKETS: Final = ("/etc/ai-gateway-extproc-uds/run.sock",)
 """Where the sidecar listens (xDS chapter §0.3)."""
@@ -56,7 +56,7 @@ class CompiledResults:
         nobody can tell."""
         self._runs = runs
         self._sockets = sockets
-        self._log_attributes = log_attributes
+        self._log_attributes = DEFAULT_LOG_ATTRIBUTES if log_attributes is None else log_attributes
         self._warm = warm
         self._mediations: Mapping[ObjectRef, Mediation] = MappingProxyType({})
         self._earlier: dict[ObjectRef, deque[Earlier]] = {}
@@ -109,9 +109,9 @@ class CompiledResults:
         return self._runs is None or self._runs(gateway, config_hash)
 
     def _mediation(self, compiled: Compiled) -> Mediation:
-        if self._log_attributes is None:
-            return Mediation(compiled, self._sockets)
-        return Mediation(compiled, self._sockets, log_attributes=self._log_attributes)
+        made = Mediation(compiled, self._sockets, self._log_attributes)
+        made.prepare()
+        return made
 
     def _replace(self, mediations: dict[ObjectRef, Mediation]) -> None:
         self._mediations = MappingProxyType(mediations)

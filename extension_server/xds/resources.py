@@ -10,7 +10,6 @@ from extension_server.xds import names, pool
 from extension_server.xds.pool import Message
 
 HCM_FILTER: Final = "envoy.filters.network.http_connection_manager"
-_REMEMBERED: Final = 1 << 16
 DEFAULT_LOG_ATTRIBUTES: Final = (("agent-session-id", "session.id"),)
 
 
@@ -61,26 +60,16 @@ class Mediation:
         """The AI rule that a route or cluster was generated for; None when it is not ours."""
         return None if name is None else self._rules.get(name)
 
-    @cached_property
-    def _found(self) -> dict[str, tuple[names.RuleName, CompiledRule | None] | None]:
-        return {}
+    def of_route(self, name: names.RuleName | None) -> tuple[names.RuleName, CompiledRule | None] | None:
+        """Whose a route of that rule is: an AI rule's, or a fallback (no rule); None when it is not ours."""
+        if name is None:
+            return None
+        rule = self._rules.get(name)
+        return None if rule is None and name not in self._fallbacks else (name, rule)
 
-    def of_route(self, label: str) -> tuple[names.RuleName, CompiledRule | None] | None:
-        """Whose the route of that name is: an AI rule's, or a fallback (no rule); None when it is not ours.
-
-        Remembered: the same thousands of names come with every translation.
-        """
-        try:
-            return self._found[label]
-        except KeyError:
-            pass
-        name = names.route(label)
-        rule = self.rule(name)
-        found = None if name is None or (rule is None and not self.is_fallback_name(name)) else (name, rule)
-        if len(self._found) >= _REMEMBERED:
-            self._found.clear()
-        self._found[label] = found
-        return found
+    def prepare(self) -> None:
+        """Looks up now what would be looked up at the first question."""
+        _ = self._rules, self._fallbacks, self.tokens
 
     def listener_name(self, configuration: str) -> str:
         """What the filter's configuration calls the listener with this RouteConfiguration."""

@@ -1,14 +1,16 @@
 """How long Envoy Gateway waits for the Translation hook: `make bench-hooks`.
 
 One recorded AI route (one rule, one backend, the generated last rule), copied N times onto one listener, is sent over
-gRPC on loopback to a server in this process. Prints a table, writes out/bench-hooks.json, and ends with exit code 1
-when a target is missed. Server, client and whatever else runs share the processor:
-compare on a quiet machine; `cpu ms` is what server and client used together.
+gRPC on loopback to a server in this process: as Envoy Gateway does, with the maps in it in another order each time, and
+with one rule changed from each request to the next. Prints a table, writes out/bench-hooks.json, and ends with exit
+code 1 when a target is missed. Server, client and whatever else runs share the processor: compare on a quiet machine;
+`cpu ms` is what server and client used together.
 """
 
 import asyncio
 import dataclasses
 import gc
+import random
 import statistics
 import string
 import sys
@@ -31,6 +33,7 @@ from extension_server.xds import pool
 from filters.contract import jsonlib
 from filters.contract.config import RULE_HEADER, Plan
 from tests.support.hooks import decoded, scenario
+from tests.support.map_order import reordered
 
 SIZES: Final = (2_000, 10_000)
 TARGET: Final = 20.0
@@ -89,16 +92,45 @@ def compiled(size: int, plan: Plan) -> Compiled:
     return dataclasses.replace(one, rules=tuple(rules), fallbacks=tuple((each, 1) for each in routes))
 
 
+class Changing:
+    """A Gateway of which one rule changes each time."""
+
+    def __init__(self, size: int, plan: Plan) -> None:
+        self._size = size
+        self._compiled = compiled(size, plan)
+        self._request = request(size)
+        self._chance = random.Random(size)
+        self._tokens = [token_of(index) for index in range(size)]
+        self._round = 0
+
+    def next(self) -> tuple[Compiled, bytes]:
+        """What the controller knows now, and what Envoy Gateway sends then."""
+        if self._round:
+            index = self._chance.randrange(self._size)
+            before, after = self._tokens[index], token_of(self._size * self._round + index)
+            self._tokens[index] = after
+            rules = [*self._compiled.rules]
+            rules[index] = dataclasses.replace(rules[index], token=after)
+            self._compiled = dataclasses.replace(
+                self._compiled,
+                rules=tuple(rules),
+                sections=dataclasses.replace(self._compiled.sections, config_hash=f"round {self._round}"),
+            )
+            self._request = self._request.replace(before.encode(), after.encode())
+        self._round += 1
+        return self._compiled, reordered(self._request, self._chance)
+
+
 async def measured(size: int, plan: Plan) -> dict[str, Any]:
     """One row."""
-    results = CompiledResults()
-    results.put(compiled(size, plan))
+    results, changing = CompiledResults(), Changing(size, plan)
+    known, data = changing.next()
+    results.put(known)
     # As the controller does when it knows everything.
     gc.collect()
     gc.freeze()
     server = HookServer(HookService(results))
     port = await server.start("127.0.0.1:0")
-    data = request(size)
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     times, processor = [], []
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
@@ -108,6 +140,8 @@ async def measured(size: int, plan: Plan) -> dict[str, Any]:
             answer = await call(data)
             times.append((time.perf_counter() - begun) * 1000)
             processor.append((time.process_time() - used) * 1000)
+            known, data = changing.next()
+            results.put(known)
     await server.stop(0)
     return {
         "routes": size,

@@ -1,12 +1,15 @@
 """What the hooks remember changes nothing of what they answer."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
+from extension_server.hooks import messages, splicing
 from extension_server.hooks.memo import Table
 from extension_server.hooks.service import HookService
-from tests.support.hooks import SCENARIOS, Scenario, answered, scenario
+from tests.support.hooks import SCENARIOS, Scenario, answered, decoded, scenario
+from tests.support.map_order import reordered
 
 
 @pytest.mark.parametrize("recorded", SCENARIOS, ids=str)
@@ -40,13 +43,53 @@ def test_a_rule_that_was_closed_is_opened_again() -> None:
 
 
 def test_what_one_translation_did_not_hold_is_forgotten() -> None:
-    table: Table[str] = Table()
-    table.put(b"a", "a")
-    table.put(b"b", "b")
-    table.turn()
-    assert table.get(b"a") == "a"
-    table.turn()
-    assert (table.get(b"a"), table.get(b"b")) == ("a", None)
+    table: Table[bytes] = Table()
+    made: list[bytes] = []
+
+    def make(raw: bytes) -> bytes:
+        made.append(raw)
+        return raw
+
+    for translation in ((b"a", b"b"), (b"b", b"a"), (b"a",), (b"a", b"b"), (b"b", b"b", b"c"), ()):
+        assert table.recall(translation, make) == [*translation]
+        table.turn()
+    assert made == [b"a", b"b", b"b", b"c"]
+
+
+@pytest.mark.parametrize("recorded", SCENARIOS, ids=str)
+def test_maps_in_another_order_are_the_same_resource(recorded: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(1)
+    service = HookService(recorded.results())
+    first = answered(service, "PostTranslateModify", recorded.translation)
+    monkeypatch.setattr(splicing, "rule_route", None)
+    monkeypatch.setattr(splicing, "rule_cluster", None)
+    for _ in range(20):
+        again = answered(service, "PostTranslateModify", reordered(recorded.translation, chance))
+        for field in ("clusters", "listeners", "routes"):
+            assert decoded(field, again) == decoded(field, first)
+
+
+def test_metadata_that_says_something_else_is_another_resource() -> None:
+    recorded = scenario("one-fqdn")
+    service = HookService(recorded.results())
+    service.answer("PostTranslateModify", recorded.translation)
+    other = recorded.translation.replace(b"ai-gateway-generated", b"ai-gateway-Generated", 1)
+    assert other != recorded.translation
+    fresh = HookService(recorded.results()).answer("PostTranslateModify", other)
+    assert service.answer("PostTranslateModify", other) == fresh
+
+
+def test_resources_of_users_come_back_bit_for_bit_in_any_order() -> None:
+    recorded = scenario("ai-and-plain")
+    service = HookService(recorded.results())
+    chance = random.Random(1)
+    for _ in range(5):
+        data = reordered(recorded.translation, chance)
+        request = messages.request("PostTranslateModify").FromString(data)
+        answer = answered(service, "PostTranslateModify", data)
+        users = {raw for raw in request.clusters if b"ai-gateway-generated" not in raw}
+        assert users
+        assert users <= set(answer.clusters)
 
 
 def test_a_gateway_that_is_not_known_any_more_is_forgotten() -> None:

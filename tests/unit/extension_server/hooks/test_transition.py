@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from extension_server.compile.result import Compiled
 from extension_server.hooks import messages
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
@@ -14,7 +13,6 @@ from extension_server.hooks.transition import BUSY, GRACE, LIMIT, WARM
 from extension_server.xds import names, pool, route_table
 from extension_server.xds.resources import Resources
 from filters.contract.config import CONFIG_HEADER, RULE_HEADER
-from filters.contract.sections import Sections
 from tests.support.hooks import Observed, answered, decoded, scenario
 
 RULES = ("first", "second")
@@ -46,7 +44,7 @@ class World:
             ),
             fallbacks=tuple((refs[name], fallback[1]) for name in tokens),
         )
-        self.results.put(_named(compiled, config_hash))
+        self.results.put(replace(compiled, sections=replace(compiled.sections, config_hash=config_hash)))
 
     def translate(self, hosts: dict[str, str] | None = None, **tokens: str) -> "Answer":
         """Routes that demand these tokens; `hosts`: where their clusters lead."""
@@ -73,16 +71,6 @@ class World:
         answer = Answer(answered(self.service, "PostTranslateModify", request.SerializeToString()))
         self.observation = self.sink.all[-1]
         return answer
-
-
-def _named(compiled: Compiled, config_hash: str) -> Compiled:
-    class Named(Sections):
-        @property
-        def config_hash(self) -> str:
-            return config_hash
-
-    sections = object.__new__(Named)
-    return replace(compiled, sections=sections)
 
 
 class Answer:
