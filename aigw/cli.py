@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+BROKEN_PIPE: Final = 141
+"""as shells say it of a program that SIGPIPE ended"""
 
 LogLevel = Literal["debug", "info", "warn", "error"]
 
@@ -70,6 +73,12 @@ def _default_file() -> Path | None:
 
 
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for machines.")]
+Gateway = Annotated[
+    str,
+    typer.Option(
+        "--gateway", metavar="[NAMESPACE/]NAME", help="Which Gateway, of several.", show_default="the only one"
+    ),
+]
 File = Annotated[str, typer.Argument(metavar="FILE", help="Resource file (YAML); - is standard input.")]
 
 
@@ -99,18 +108,21 @@ def translate(
     objects: Annotated[bool, typer.Option("--objects", help="Only (or also) the generated objects.")] = False,
     filter_config: Annotated[bool, typer.Option("--filter-config", help="… the configuration of the filters.")] = False,
     xds: Annotated[bool, typer.Option("--xds", help="… Envoy's configuration, before and after the patches.")] = False,
+    gateway: Gateway = "",
 ) -> None:
     """Print what follows from a file: generated objects, filter configuration, Envoy's configuration.
 
     Without --objects, --filter-config or --xds: all three. Credentials are never printed.
 
-    Exit codes: 0 printed, 2 the file cannot be read or served.
+    What is wrong in the file is left out, as a cluster does it, and named on standard error.
+
+    Exit codes: 0 printed, 1 printed without what is wrong, 2 the file cannot be read, or has no Gateway.
     """
     from aigw.commands import entry  # here: `aigw version` needs none of it
 
     wanted: dict[Literal["objects", "filter", "xds"], bool] = {"objects": objects, "filter": filter_config, "xds": xds}
     sections = [name for name, chosen in wanted.items() if chosen]
-    raise typer.Exit(entry.translate(file, os.environ, sections=sections, form=output))
+    raise typer.Exit(entry.translate(file, os.environ, sections=sections, gateway=gateway, form=output))
 
 
 @app.command()
@@ -125,18 +137,21 @@ def explain(
     body: Annotated[
         str | None, typer.Option("--body", "-b", metavar="FILE", help="File with the JSON body; - is standard input.")
     ] = None,
+    gateway: Gateway = "",
     output: Output = "text",
 ) -> None:
     """Say which rule serves a request, why, by whom, and what the provider gets; without a request: every rule.
 
-    Credentials are never printed, only where they come from.
+    What is wrong in the file is named beside the rest, which is explained as a cluster serves it. Credentials are never
+    printed, only where they come from.
 
-    Exit codes: 0 explained, 1 the request reaches no provider, 2 the file cannot be read or served.
+    Exit codes: 0 explained, 1 something in the file is wrong or the request reaches no provider, 2 the file cannot be
+    read, or has no Gateway.
     """
     from aigw.commands import entry  # here: `aigw version` needs none of it
 
     ask = entry.Ask(model=model, host=host, path=path, headers=tuple(header or ()), body=body)
-    raise typer.Exit(entry.explain(file, os.environ, ask=ask, form=output))
+    raise typer.Exit(entry.explain(file, os.environ, ask=ask, gateway=gateway, form=output))
 
 
 @app.command()
@@ -193,4 +208,9 @@ def version() -> None:
 
 def main() -> None:
     """The entry point."""
-    app(prog_name="aigw")
+    try:
+        app(prog_name="aigw")
+    except BrokenPipeError:
+        # Who reads has seen enough (`| head`). What is left in the buffer would complain once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)

@@ -4,16 +4,15 @@ A check is one entry of a table; a cluster's table is in `aigw.commands.cluster.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from aigw.commands.checks import file, instance, ports, programs, providers
-from aigw.commands.checks.base import Check, Context, Finding, Severity
+from aigw.commands.checks.base import Check, Context, Finding
+from aigw.commands.report import Severity, worst
 
 C = TypeVar("C")
-
-_ORDER: Final[tuple[Severity, ...]] = ("ok", "note", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ async def examine(context: C, table: Sequence[Entry[C]], *, subject: str = "") -
     found = await asyncio.gather(*(_checked(entry, context) for entry in table))
     return Report(
         subject=subject,
-        verdict=_worst(each.severity for each in found),
+        verdict=worst(each.severity for each in found),
         checks=tuple(found),
     )
 
@@ -78,9 +77,5 @@ async def _checked(entry: Entry[C], context: C) -> Checked:
             fix="report it, with the command line",
         )
         findings = (defect,)
-    severity = _worst(each.severity for each in findings)
+    severity = worst(each.severity for each in findings)
     return Checked(check=entry.name, title=entry.title, severity=severity, findings=findings)
-
-
-def _worst(severities: Iterable[Severity]) -> Severity:
-    return max(severities, key=_ORDER.index, default="ok")

@@ -1,8 +1,8 @@
 """What the command line calls: reads the inputs, runs a command's core, prints its result, returns the exit code.
 
 Exit codes (docs/commands.md): 0 fine; 1 the question is answered, and the answer is bad (validate: a file is not valid;
-explain: the request reaches no provider; doctor: an error); 2 this cannot be worked with (usage, a file that cannot be
-read, or that there is nothing to say about because it is not valid).
+explain: the request reaches no provider, or something in the file is not served; translate: something is left out;
+doctor: an error); 2 this cannot be worked with (usage, a file that cannot be read, or without a Gateway).
 """
 
 import asyncio
@@ -78,32 +78,34 @@ def translate(
     environment: Environment,
     *,
     sections: Sequence[translating.Section],
+    gateway: str,
     form: Literal["yaml", "json"],
 ) -> int:
-    """`sections`: none is all of them."""
+    """`sections`: none is all of them. `gateway`: which one of several; empty: the only one."""
 
     def work() -> int:
-        served, verdict = inputs.judged(inputs.read(path), environment)
-        result = translating.translate(
-            served, environment, warnings=verdict.warnings, sections=sections or translating.SECTIONS
-        )
+        found = inputs.judged(inputs.read(path), environment, gateway)
+        result = translating.translate(found, environment, sections=sections or translating.SECTIONS)
         if form == "json":
             _write(output.document("translate", result) + "\n")
         else:
-            _warn(verdict.warnings)
+            for line in translate_text.complaints(result):
+                print(line, file=sys.stderr)
             _write(translate_text.text(result))
-        return FINE
+        return BAD if result.verdict == "error" else FINE
 
     return _guarded(work)
 
 
-def explain(path: str, environment: Environment, *, ask: Ask, form: Format) -> int:
+def explain(path: str, environment: Environment, *, ask: Ask, gateway: str, form: Format) -> int:
+    """`gateway`: which one of several; empty: the only one."""
+
     def work() -> int:
         question = _question(path, ask)
-        served, verdict = inputs.judged(inputs.read(path), environment)
-        result = explaining.explain(served, environment, question, warnings=verdict.warnings)
+        found = inputs.judged(inputs.read(path), environment, gateway)
+        result = explaining.explain(found, environment, question)
         _show("explain", result, form, explain_screen.draw)
-        return FINE if result.served else BAD
+        return FINE if result.served and result.verdict != "error" else BAD
 
     return _guarded(work)
 

@@ -11,9 +11,10 @@ from typing import Any
 from aigw.commands import exchange, facts, matching, redaction
 from aigw.commands.exchange import Answer, Filters, Request, Upstream
 from aigw.commands.facts import RuleFacts
-from aigw.commands.inputs import UnusableInput
+from aigw.commands.inputs import Judged, UnusableInput
 from aigw.commands.matching import Tried
 from aigw.commands.redaction import Redactor
+from aigw.commands.report import Problem, Severity, worst
 from aigw.standalone.validate import Served
 from extension_server.api import gateway as gw
 from extension_server.compile import hostnames
@@ -72,7 +73,13 @@ class Explained:
 class Explanation:
     file: str
     gateway: str
+    verdict: Severity
+    """the worst of the problems"""
+    problems: tuple[Problem, ...]
+    """an error: what it is about is not served, by a cluster either"""
     warnings: tuple[str, ...]
+    not_looked_at: tuple[str, ...]
+    """objects of kinds that have no part in it"""
     rules: tuple[RuleFacts, ...]
     """every rule, when no request was given"""
     requests: tuple[Explained, ...]
@@ -86,24 +93,27 @@ class Explanation:
         )
 
 
-def explain(
-    served: Served, environment: Mapping[str, str], question: Question | None, *, warnings: tuple[str, ...] = ()
-) -> Explanation:
+def explain(judged: Judged, environment: Mapping[str, str], question: Question | None) -> Explanation:
     """Raises UnusableInput for a question that is no request."""
+    served = judged.served
     compiled = served.world.compiled
     redactor = redaction.of(served.loaded.snapshot, compiled.filter_config, environment)
     try:
         filters = Filters(compiled.filter_config, compiled.document)
     except ValueError as exc:
         raise UnusableInput(f"{served.loaded.file}: {redactor.text(str(exc))}") from exc
-    rules = facts.of_rules(served, filters, redactor)
+    problems = redactor.problems(judged.problems)
+    rules = facts.of_rules(served, filters, redactor, problems)
     requests: tuple[Explained, ...] = ()
     if question is not None:
         requests = _requests(served, filters, redactor, question, {rule.rule: rule for rule in rules})
     return Explanation(
         file=served.loaded.file,
         gateway=f"{compiled.gateway.namespace}/{compiled.gateway.name}",
-        warnings=tuple(redactor.text(each) for each in warnings),
+        verdict=worst(each.severity for each in problems),
+        problems=problems,
+        warnings=tuple(redactor.text(each) for each in judged.warnings),
+        not_looked_at=judged.not_looked_at,
         rules=rules if question is None else (),
         requests=requests,
     )

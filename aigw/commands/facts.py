@@ -1,11 +1,12 @@
 """Everything about the rules of a file that a person may ask: who serves, with what, under which policies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aigw.commands import exchange, matching, translate
 from aigw.commands.exchange import Backends, Filters
 from aigw.commands.redaction import Redactor
+from aigw.commands.report import Problem
 from aigw.standalone.base_xds.world import World
 from aigw.standalone.validate import Served
 from extension_server.api import envoy_gateway as eg
@@ -57,6 +58,8 @@ class BackendFacts:
     header_mutation: dict[str, str | None]
     """header → value, None: removed"""
     body_mutation: dict[str, str | None]
+    problems: tuple[Problem, ...]
+    """of the reference, the AIServiceBackend, and what that refers to"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +76,17 @@ class RuleFacts:
     timeouts: dict[str, str]
     retries: dict[str, str]
     policies: tuple[str, ...]
+    served: bool
+    """False: requests for it are answered with 503; with no hosts, no listener takes the route"""
+    problems: tuple[Problem, ...]
+    """of the rule itself"""
 
 
-def of_rules(served: Served, filters: Filters, redactor: Redactor) -> tuple[RuleFacts, ...]:
-    """Every rule of every route of the Gateway, by route."""
-    collector = _Collector(served, filters, redactor)
+def of_rules(
+    served: Served, filters: Filters, redactor: Redactor, problems: tuple[Problem, ...] = ()
+) -> tuple[RuleFacts, ...]:
+    """Every rule of every route of the Gateway, by route. `problems`: of the whole file."""
+    collector = _Collector(served, filters, redactor, problems)
     return tuple(collector.rules())
 
 
@@ -103,8 +112,9 @@ def host_names(served: Served) -> dict[str, str]:
 
 
 class _Collector:
-    def __init__(self, served: Served, filters: Filters, redactor: Redactor) -> None:
+    def __init__(self, served: Served, filters: Filters, redactor: Redactor, problems: tuple[Problem, ...]) -> None:
         self._served = served
+        self._problems = problems
         self._world = served.world
         self._filters = filters
         self._redactor = redactor
@@ -114,9 +124,10 @@ class _Collector:
         self._costs = {rule.name: rule.costs for rule in filters.config.rules}
         self._backends = {rule.name: rule.backends for rule in filters.config.rules}
         self._hosts = self._hosts_of_rules()
+        xds = translate.patched(served)
         self._routes = {
             name: route
-            for configuration in translate.patched(served).routes
+            for configuration in (xds.routes if xds is not None else ())
             for route in routes_of(configuration)
             if (name := names.route(route.name)) is not None
         }
@@ -153,7 +164,33 @@ class _Collector:
             timeouts=_timeouts(envoys),
             retries=_retries(envoys),
             policies=tuple(self._policies(generated)),
+            served=bool(self._backends.get(name)),
+            problems=tuple(self._of_rule(route, index)),
         )
+
+    def _of_rule(self, route: AIGatewayRoute, index: int) -> Iterator[Problem]:
+        field = f"spec.rules[{index}]"
+        for each in self._problems:
+            inside = each.object == _title(route) and (each.field == field or each.field.startswith(f"{field}."))
+            if inside and not each.field.startswith(f"{field}.backendRefs["):
+                yield each
+
+    def _of_backend(
+        self, route: AIGatewayRoute, field: str, service: str, parts: Iterable[Object]
+    ) -> Iterator[Problem]:
+        """`field`: of the reference to the AIServiceBackend `service`, which `parts` belong to."""
+        objects = {service, *map(_title, parts)}
+        said: list[str] = []
+        own = (
+            each
+            for each in self._problems
+            if each.object == _title(route) and (each.field == field or each.field.startswith(f"{field}."))
+        )
+        for each in (*own, *(each for each in self._problems if each.object in objects)):
+            # That the object cannot be used is said with the reason, where it is referred to.
+            if not any(each.message in earlier for earlier in said):
+                yield each
+            said.append(each.message)
 
     def _hosts_of_rules(self) -> dict[str, dict[str, None]]:
         found: dict[str, dict[str, None]] = {}
@@ -182,6 +219,7 @@ class _Collector:
         if ref.group is None:
             service = self._served.loaded.snapshot.get(AIServiceBackend, namespace, ref.name)
         target = None if service is None else _backend_of(self._served, service)
+        parts = () if service is None else self._parts(service, target)
         path, refusal = self._path(rule, config, stream=False)
         stream_path, _ = self._path(rule, config, stream=True)
         return BackendFacts(
@@ -198,7 +236,23 @@ class _Collector:
             credential=self._credential(service, config),
             header_mutation={} if config is None else self._mutation(config.header_mutation),
             body_mutation={} if config is None else self._mutation(config.body_mutation),
+            problems=tuple(
+                self._of_backend(
+                    route,
+                    f"spec.rules[{index}].backendRefs[{position}]",
+                    str(ObjectRef("AIServiceBackend", namespace, ref.name)),
+                    parts,
+                )
+            ),
         )
+
+    def _parts(self, service: AIServiceBackend, target: eg.Backend | None) -> Iterator[Object]:
+        yield from self._served.loaded.snapshot.policies_of((service.namespace, service.name))
+        if target is not None:
+            yield target
+            tls = self._world.tls_policy(target)
+            if tls is not None:
+                yield tls
 
     def _mutation(self, mutation: object) -> dict[str, str | None]:
         removed: tuple[str, ...] = getattr(mutation, "remove", ())

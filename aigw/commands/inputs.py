@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aigw.commands.report import Problem, Severity, problem
 from aigw.standalone import resources
 from aigw.standalone.resources import BadResources
 from aigw.standalone.validate import Served, Verdict, validate_text
@@ -43,11 +44,49 @@ def read(path: str) -> Source:
         raise UnusableInput(f"{STDIN_NAME}: not UTF-8 text (byte {exc.start})") from exc
 
 
-def judged(source: Source, environment: Mapping[str, str]) -> tuple[Served, Verdict]:
-    """A file that `aigw run` would serve. Raises UnusableInput with every reason why it would not."""
-    verdict = validate_text(source.text, source.name, environment)
-    if verdict.served is not None:
-        return verdict.served, verdict
-    if verdict.errors:
-        raise UnusableInput(*verdict.errors, warnings=verdict.warnings)
-    raise UnusableInput(f"{source.name}: has no Gateway; add the one that its routes name, with a listener")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What is right of a file, and what is to be said beside it."""
+
+    served: Served
+    problems: tuple[Problem, ...]
+    """An error is what a cluster would not serve either, and left out of `served`. What only Envoy Gateway knows is a
+    warning."""
+    warnings: tuple[str, ...]
+    """the warnings once more, as sentences"""
+    not_looked_at: tuple[str, ...]
+    """objects of kinds that have no part in it"""
+
+
+def judged(source: Source, environment: Mapping[str, str], gateway: str = "") -> Judged:
+    """Of several Gateways, `gateway` names one. Raises UnusableInput, with every reason, when there is nothing to work
+    with."""
+    verdict = validate_text(source.text, source.name, environment, gateway=gateway)
+    served = verdict.served
+    if served is None:
+        raise UnusableInput(*(_unusable(source, verdict, gateway)), warnings=verdict.warnings)
+    others = tuple(map(str, served.loaded.others))
+    known = (problem(source.name, each, _severity(each, verdict)) for each in (*verdict.errors, *verdict.consequences))
+    return Judged(
+        served=served,
+        problems=(
+            *(each for each in known if each.object not in others),
+            *(problem(source.name, each, "warning") for each in verdict.warnings),
+        ),
+        warnings=verdict.warnings,
+        not_looked_at=others,
+    )
+
+
+def _severity(sentence: str, verdict: Verdict) -> Severity:
+    return "warning" if sentence in verdict.elsewhere else "error"
+
+
+def _unusable(source: Source, verdict: Verdict, gateway: str) -> tuple[str, ...]:
+    names = [each.title.removeprefix("Gateway ") for each in verdict.objects if each.kind == "Gateway"]
+    if not names and verdict.objects:
+        missing = f"{source.name}: has no Gateway; add the one that its routes name, with a listener"
+        return (*verdict.errors, missing)
+    if len(names) > 1 and not gateway:
+        return (f"{source.name}: has {len(names)} Gateways ({', '.join(names)}); choose one with --gateway",)
+    return verdict.errors

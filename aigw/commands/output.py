@@ -14,7 +14,3 @@ def document(command: str, content: Any) -> str:
     """The JSON text of a result (dataclasses, plain values), indented, with its form first."""
     members = {"format": f"aigw/{command}/{VERSION}", **msgspec.to_builtins(content, str_keys=True)}
     return msgspec.json.format(msgspec.json.encode(members), indent=2).decode()
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

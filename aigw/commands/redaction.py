@@ -5,10 +5,12 @@ the environment) is replaced wherever it stands, and headers that carry credenti
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
+from aigw.commands.report import Problem
 from extension_server.api import core
 from extension_server.compile.snapshot import Snapshot
 from filters.auth.base import CREDENTIAL_HEADERS
@@ -58,6 +60,9 @@ class Redactor:
                 return [self.tree(item) for item in value]
             case _:
                 return value
+
+    def problems(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(replace(each, message=self.text(each.message)) for each in problems)
 
     def named(self, name: str, value: str) -> str:
         """The value of a header or member."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from aigw.commands import redaction, xds_text
+from aigw.commands.inputs import Judged
+from aigw.commands.report import Problem, Severity, worst
 from aigw.standalone.validate import Served
 from extension_server.api.base import Object
 from extension_server.compile.result import Compiled
@@ -29,22 +31,23 @@ class Translation:
 
     file: str
     gateway: str
+    verdict: Severity
+    """the worst of the problems"""
+    problems: tuple[Problem, ...]
+    """an error: what it is about is left out"""
     warnings: tuple[str, ...]
+    not_looked_at: tuple[str, ...]
     objects: list[Any] | None
     """generated Gateway API objects"""
     filter: dict[str, Any] | None
     """the filters' configuration, without credentials"""
     xds: dict[str, Any] | None
-    """`base` as Envoy Gateway would write it, `patched` as Envoy gets it; in each: listeners, routes, clusters"""
+    """`base` as Envoy Gateway would write it, `patched` as Envoy gets it; in each: listeners, routes, clusters. None
+    also when it cannot be made; the problems say why."""
 
 
-def translate(
-    served: Served,
-    environment: Mapping[str, str],
-    *,
-    warnings: tuple[str, ...] = (),
-    sections: Sequence[Section] = SECTIONS,
-) -> Translation:
+def translate(judged: Judged, environment: Mapping[str, str], *, sections: Sequence[Section] = SECTIONS) -> Translation:
+    served = judged.served
     compiled = served.world.compiled
     redactor = redaction.of(served.loaded.snapshot, compiled.filter_config, environment)
     names = stand_ins(compiled)
@@ -55,7 +58,10 @@ def translate(
     return Translation(
         file=served.loaded.file,
         gateway=f"{compiled.gateway.namespace}/{compiled.gateway.name}",
-        warnings=tuple(redactor.text(each) for each in warnings),
+        verdict=worst(each.severity for each in judged.problems),
+        problems=redactor.problems(judged.problems),
+        warnings=tuple(redactor.text(each) for each in judged.warnings),
+        not_looked_at=judged.not_looked_at,
         objects=shown(_objects(compiled)) if "objects" in sections else None,
         filter=_renamed(redaction.plain(compiled.filter_config, redactor), names) if "filter" in sections else None,
         xds=shown(_xds(served)) if "xds" in sections else None,
@@ -76,8 +82,10 @@ def stand_ins(compiled: Compiled) -> dict[str, str]:
     return found
 
 
-def patched(served: Served) -> Resources:
-    """The xDS that Envoy gets."""
+def patched(served: Served) -> Resources | None:
+    """The xDS that Envoy gets; None when it cannot be made."""
+    if served.xds is None:
+        return None
     resources = Resources(
         listeners=copy.deepcopy(served.xds.listeners),
         routes=copy.deepcopy(served.xds.routes),
@@ -91,8 +99,11 @@ def _objects(compiled: Compiled) -> list[Any]:
     return [object_.dump() for object_ in compiled.objects if isinstance(object_, Object)]
 
 
-def _xds(served: Served) -> dict[str, Any]:
-    return {"base": _plain(served.xds), "patched": _plain(patched(served))}
+def _xds(served: Served) -> dict[str, Any] | None:
+    after = patched(served)
+    if served.xds is None or after is None:
+        return None
+    return {"base": _plain(served.xds), "patched": _plain(after)}
 
 
 def _plain(resources: Resources) -> dict[str, Any]:

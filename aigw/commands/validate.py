@@ -1,14 +1,15 @@
 """`aigw validate`: each object of each file with a verdict, and everything that is to be said about it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 from aigw.commands.inputs import Source
-from aigw.commands.sentences import Problem, problem
-from aigw.standalone import yaml_documents
-from aigw.standalone.validate import validate_text
-from aigw.standalone.yaml_documents import BadYaml
+from aigw.commands.report import Problem, counted, problem, worst
+from aigw.standalone.objects import Seen
+from aigw.standalone.validate import Verdict, validate_text
+
+NOT_JUDGED: Final = "not judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class ObjectVerdict:
     object: str
     """`Kind namespace/name`"""
     verdict: str
-    """`ok`, `warning`, `error`"""
+    """`ok`, `warning`, `error`; `not judged`: the kind is not ours, and the file is for a cluster"""
     problems: tuple[Problem, ...]
 
 
@@ -25,11 +26,13 @@ class ObjectVerdict:
 class FileVerdict:
     file: str
     verdict: str
-    """`ok`, `warning`, `error`; with an error `aigw run` would not serve the file"""
+    """`ok`, `warning`, `error`; `note`: nothing in it was judged"""
     note: str
     objects: tuple[ObjectVerdict, ...]
     problems: tuple[Problem, ...]
     """those of the whole file"""
+    not_judged: tuple[str, ...] = ()
+    """kinds that were passed over, each once"""
 
     @property
     def count(self) -> Mapping[str, int]:
@@ -50,7 +53,11 @@ def unreadable(file: str, messages: Sequence[str]) -> FileVerdict:
 
 
 def joined(files: Sequence[FileVerdict]) -> Result:
-    return Result(_worst(each.verdict for each in files), tuple(files))
+    return Result(max((each.verdict for each in files), key=_ORDER.index, default="ok"), tuple(files))
+
+
+_ORDER: Final = ("note", "ok", "warning", "error")
+"""of files: one of which nothing was judged changes nothing"""
 
 
 def validate(source: Source, environment: Mapping[str, str], *, kubernetes: bool = False) -> FileVerdict:
@@ -58,42 +65,30 @@ def validate(source: Source, environment: Mapping[str, str], *, kubernetes: bool
     found = validate_text(source.text, source.name, environment, kubernetes=kubernetes)
     problems = [problem(source.name, sentence, "error") for sentence in found.errors]
     problems += (problem(source.name, sentence, "warning") for sentence in found.warnings)
-    titles = _titles(source.text)
-    objects = []
-    for number, title in titles.items():
-        own = tuple(each for each in problems if each.document == number)
-        objects.append(
-            ObjectVerdict(document=number, object=title, verdict=_worst(each.severity for each in own), problems=own)
-        )
+    objects = tuple(_verdict(seen, problems, judged=found.whole or seen.ours) for seen in found.objects)
+    told = {each for object_ in objects for each in object_.problems}
+    passed_over = {seen.kind: None for seen in found.objects if not (found.whole or seen.ours)}
+    nothing = not problems and bool(objects) and all(each.verdict == NOT_JUDGED for each in objects)
     return FileVerdict(
         file=source.name,
-        verdict=_worst(each.severity for each in problems),
-        note=found.note,
-        objects=tuple(objects),
-        problems=tuple(each for each in problems if each.document not in titles),
+        verdict="note" if nothing else worst(each.severity for each in problems),
+        note=_note(found, tuple(passed_over)),
+        objects=objects,
+        problems=tuple(each for each in problems if each not in told),
+        not_judged=tuple(passed_over),
     )
 
 
-def _worst(verdicts: Iterable[str]) -> str:
-    return max(verdicts, key=("ok", "warning", "error").index, default="ok")
+def _verdict(seen: Seen, problems: Sequence[Problem], *, judged: bool) -> ObjectVerdict:
+    own = tuple(each for each in problems if each.document == seen.document and each.object in ("", seen.title))
+    verdict = worst(each.severity for each in own) if judged else NOT_JUDGED
+    return ObjectVerdict(document=seen.document, object=seen.title, verdict=verdict, problems=own)
 
 
-def _titles(text: str) -> dict[int, str]:
-    """Number of each document that holds something → its kind and name as far as they can be read."""
-    titles: dict[int, str] = {}
-    try:
-        for document in yaml_documents.read(text, None):
-            titles[document.number] = _title(document.content)
-    except BadYaml:
-        pass  # the verdict says so
-    return titles
-
-
-def _title(content: Any) -> str:
-    if not isinstance(content, dict):
-        return "not an object"
-    metadata = content.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    name = str(metadata.get("name") or "?")
-    namespace = "" if content.get("kind") == "GatewayClass" else f"{metadata.get('namespace') or 'default'}/"
-    return f"{content.get('kind') or '?'} {namespace}{name}"
+def _note(found: Verdict, passed_over: Sequence[str]) -> str:
+    """What was looked at, if it is not everything."""
+    if found.whole or not found.objects:
+        return ""
+    judged = counted(sum(seen.ours for seen in found.objects), "object")
+    others = f"; not judged: {', '.join(passed_over)}" if passed_over else ""
+    return f"{judged} judged as Kubernetes would{others}"

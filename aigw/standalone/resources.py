@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from aigw.standalone import yaml_documents
+from aigw.standalone import documents
 from aigw.standalone.yaml_documents import BadYaml, Document
-from extension_server.api import core, kinds, mcp, quota
-from extension_server.api.base import InvalidObject, Object, Problem, parse
+from extension_server.api import core, kinds
+from extension_server.api.base import InvalidObject, Object, Problem, parse, parse_stored
+from extension_server.compile import unserved
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
 from extension_server.credentials.policy import AwsEnvironment
@@ -24,7 +25,6 @@ from filters.contract.secret import Secret
 _SUBSTITUTION: Final = "substitution.aigw.run/"
 _FROM_ENVIRONMENT: Final = f"{_SUBSTITUTION}env/"
 _FROM_FILE: Final = f"{_SUBSTITUTION}file/"
-_LATER: Final = (mcp.MCPRoute, quota.QuotaPolicy)
 _REMOVED: Final = {
     "AIServiceBackend": {"timeouts": "is no longer a field and has no effect; set timeouts in the rules of the route"},
 }
@@ -51,6 +51,12 @@ class Loaded:
     aws_environment: AwsEnvironment | None = None
     """AWS keys of the environment, for policies that name none"""
     warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """in the order of the file; what they are about is not in the snapshot. None in what `read` returns."""
+    elsewhere: frozenset[str] = frozenset()
+    """those of `errors` that a cluster would not have: kinds and fields for Envoy Gateway, or without effect there"""
+    others: tuple[ObjectRef, ...] = ()
+    """objects of kinds that standalone does not know at all; `errors` and `elsewhere` name them too"""
 
     def sentence(self, finding: Finding) -> str:
         """A finding of the compiler, with the place in the file."""
@@ -76,22 +82,32 @@ def text_of(path: Path) -> str:
 
 def read(text: str, file: str, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
     """The objects in `text`; `file` names it in messages. Raises BadResources."""
+    loaded = read_usable(text, file, environment, home=home)
+    if loaded.errors:
+        raise BadResources(loaded.errors)
+    return loaded
+
+
+def read_usable(text: str, file: str, environment: Mapping[str, str], *, home: Path | None = None) -> Loaded:
+    """The objects in `text` that can be used, and what is wrong with the others. Raises BadResources for a text that is
+    no YAML or holds nothing."""
     reader = _Reader(file, environment, home or Path.home())
     try:
-        for document in yaml_documents.read(text, environment):
+        for document in documents.read(text, environment):
             reader.add(document)
     except BadYaml as exc:
-        reader.errors.append(f"{file}: {exc}")
+        raise BadResources((*reader.errors, f"{file}: {exc}")) from exc
     if not reader.errors and not reader.objects:
-        reader.errors.append(f"{file}: holds no objects")
-    if reader.errors:
-        raise BadResources(reader.errors)
+        raise BadResources((f"{file}: holds no objects",))
     return Loaded(
         file=file,
-        snapshot=Snapshot(reader.objects.values()),
+        snapshot=Snapshot(reader.objects.values(), reader.problems),
         documents=MappingProxyType(reader.numbers),
         aws_environment=_aws(environment),
         warnings=tuple(reader.warnings),
+        errors=tuple(reader.errors),
+        elsewhere=frozenset(reader.elsewhere),
+        others=tuple(reader.others),
     )
 
 
@@ -115,47 +131,73 @@ class _Reader:
         self.objects: dict[ObjectRef, Object] = {}
         self.numbers: dict[ObjectRef, int] = {}
         self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        self.others: list[ObjectRef] = []
+        self.problems: dict[ObjectRef, str] = {}
         self.warnings: list[str] = []
 
     def add(self, document: Document) -> None:
         place = f"{self.file}: document {document.number}"
         content = document.content
         if document.errors:
-            place = f"{place} ({_title(content)})" if isinstance(content, dict) else place
-            self.errors += (f"{place}: {error}" for error in document.errors)
+            self._refuse(place, content, document.errors)
             return
         if not isinstance(content, dict):
-            self.errors.append(f"{place}: must be an object with apiVersion, kind and metadata")
+            self._refuse(place, content, ("must be an object with apiVersion, kind and metadata",))
             return
         missing = [name for name in ("apiVersion", "kind") if not isinstance(content.get(name), str)]
         if missing:
-            self.errors += (f"{place}: {name}: Required value" for name in missing)
+            texts = [f"{name}: Required value" for name in missing]
+            self.errors += (f"{place}: {text}" for text in texts)
+            self.problems.setdefault(documents.ref_of(content), "; ".join(texts))
             return
-        place = f"{place} ({_title(content)})"
-        try:
-            model = kinds.model_of(content["apiVersion"], content["kind"])
-            object_ = parse(model, self._without_removed(content, place))
-        except kinds.UnknownKind as exc:
-            self.errors.append(f"{place}: {exc}")
+        object_ = self._object(place, content)
+        if object_ is None:
             return
-        except InvalidObject as exc:
-            foreign = not kinds.is_ours(model)
-            self.errors += (f"{place}: {problem.field}: {_text(problem, foreign)}" for problem in exc.problems)
-            return
-        if isinstance(object_, _LATER):
-            message = f"kind {object_.kind} is not supported by `aigw run` yet; take the object out of the file"
-            self.errors.append(f"{place}: {message}")
-            return
+        ref, place = ref_of(object_), f"{place} ({documents.ref_of(content)})"
         if isinstance(object_, core.Secret):
             object_ = self._substituted(object_, place)
-        ref = ref_of(object_)
         if ref in self.objects:
             self.errors.append(f"{place}: is defined already by document {self.numbers[ref]}")
             return
         self.objects[ref] = object_
         self.numbers[ref] = document.number
 
-    def _without_removed(self, content: dict[str, Any], place: str) -> dict[str, Any]:
+    def _object(self, place: str, content: Mapping[str, Any]) -> Object | None:
+        """None for what cannot be used; `errors` say why."""
+        try:
+            model = kinds.model_of(content["apiVersion"], content["kind"])
+        except kinds.UnknownKind as exc:
+            known = kinds.is_known(content["apiVersion"], content["kind"])
+            self._refuse(place, content, (str(exc),), elsewhere=not known)
+            if not known:
+                self.others.append(documents.ref_of(content))
+            return None
+        readable = self._without_removed(content, f"{place} ({documents.ref_of(content)})")
+        try:
+            object_ = parse(model, readable)
+        except InvalidObject as exc:
+            foreign = not kinds.is_ours(model)
+            texts = [f"{problem.field}: {_text(problem, foreign)}" for problem in exc.problems]
+            left_out = foreign and all(problem.unknown_field for problem in exc.problems)
+            self._refuse(place, content, texts, elsewhere=foreign and any(_FOREIGN_HINT in text for text in texts))
+            return _without_unknown(model, readable) if left_out else None
+        if isinstance(object_, unserved.KINDS):
+            self._refuse(place, content, (unserved.of_kind(object_.kind),), elsewhere=True)
+            return None
+        return object_
+
+    def _refuse(self, place: str, content: Any, texts: Iterable[str], *, elsewhere: bool = False) -> None:
+        texts = tuple(texts)
+        if isinstance(content, dict):
+            ref = documents.ref_of(content)
+            place = f"{place} ({ref})"
+            self.problems.setdefault(ref, "; ".join(texts))
+        sentences = [f"{place}: {text}" for text in texts]
+        self.errors += sentences
+        self.elsewhere += sentences if elsewhere else ()
+
+    def _without_removed(self, content: Mapping[str, Any], place: str) -> Mapping[str, Any]:
         removed, spec = _REMOVED.get(content["kind"], {}), content.get("spec")
         if not isinstance(spec, dict):
             return content
@@ -195,13 +237,12 @@ class _Reader:
             return annotation.removeprefix(_FROM_FILE), None, f"file {source} cannot be read: {reason}"
 
 
-def _title(content: Mapping[str, Any]) -> str:
-    metadata = content.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    namespace, name = metadata.get("namespace") or "default", metadata.get("name") or "?"
-    if content.get("kind") == "GatewayClass":
-        namespace = ""
-    return str(ObjectRef(str(content.get("kind") or "?"), str(namespace), str(name)))
+def _without_unknown(model: type[Object], content: Mapping[str, Any]) -> Object | None:
+    """An object of Envoy Gateway's without the fields that only Envoy Gateway knows."""
+    try:
+        return parse_stored(model, content)
+    except InvalidObject:
+        return None  # what is said about the unknown fields is enough
 
 
 def _text(problem: Problem, foreign: bool) -> str:

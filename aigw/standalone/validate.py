@@ -1,38 +1,56 @@
 """Everything that `aigw run` would say about a file at its start, without starting: for `aigw validate` and its kin.
 
-A file without a Gateway cannot be meant for `aigw run`: its objects are judged as Kubernetes would, one by one.
+A file without a Gateway cannot be meant for `aigw run`: its objects are judged as Kubernetes would, one by one. Of a
+file with errors, what is right is compiled all the same, as the controller does it in a cluster.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Final
 
 from aigw.standalone import objects, resources, verdicts
 from aigw.standalone.base_xds import build, tls
 from aigw.standalone.base_xds.world import NotServable, World
 from aigw.standalone.default_log import default_access_log
+from aigw.standalone.objects import Seen
 from aigw.standalone.resources import BadResources, Loaded
+from extension_server.api.base import Object
+from extension_server.api.envoy_gateway import HTTPRouteFilter
+from extension_server.api.gateway import Gateway, HTTPRoute
+from extension_server.compile.result import Compiled, Finding, ObjectRef
+from extension_server.compile.route import is_foreign
+from extension_server.compile.snapshot import Snapshot, ref_of
 from extension_server.xds.resources import Resources
+
+_LISTENER: Final = re.compile(r"spec\.listeners\[(?P<index>\d+)\](?P<rest>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What `aigw run` would work with."""
+    """What `aigw run` would work with; of a file with errors, what is right of it."""
 
     loaded: Loaded
     world: World
-    xds: Resources
-    """before the patches; paths of certificates are made up"""
+    xds: Resources | None
+    """before the patches; paths of certificates are made up. None: it cannot be made, `Verdict.errors` say why"""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     errors: tuple[str, ...]
+    """complete sentences with file, object and field; not empty: `aigw run` does not start"""
     warnings: tuple[str, ...] = ()
-    note: str = ""
-    """what was looked at, if it is not everything"""
     served: Served | None = None
-    """None: there are errors, or the objects were judged one by one"""
+    """None: there is nothing to work with, or the objects were judged one by one"""
+    elsewhere: frozenset[str] = frozenset()
+    """those of `errors` that a cluster would not have: it has Envoy Gateway"""
+    objects: tuple[Seen, ...] = ()
+    whole: bool = True
+    """the file was judged as a whole, every object of it; False: ours only, one by one"""
+    consequences: tuple[str, ...] = ()
+    """what follows from `errors` for other objects, in the words of their conditions; mended with them"""
 
 
 def validate(path: Path, environment: Mapping[str, str], *, kubernetes: bool = False) -> Verdict:
@@ -43,29 +61,120 @@ def validate(path: Path, environment: Mapping[str, str], *, kubernetes: bool = F
         return Verdict(exc.messages)
 
 
-def validate_text(text: str, file: str, environment: Mapping[str, str], *, kubernetes: bool = False) -> Verdict:
-    """`validate` of a file's content; `file` names it in messages."""
+def validate_text(
+    text: str, file: str, environment: Mapping[str, str], *, kubernetes: bool = False, gateway: str = ""
+) -> Verdict:
+    """`validate` of a file's content; `file` names it in messages. `gateway`: which one of several."""
+    seen = objects.judge(text, file)
+    if kubernetes or not seen.gateways:
+        return Verdict(seen.errors, seen.warnings, objects=seen.objects, whole=False)
     try:
-        judgement = objects.judge(text, file)
-        if kubernetes or not judgement.gateways:
-            return _as_kubernetes(judgement)
-        loaded = resources.read(text, file, environment)
-        # Nothing of the outcome is kept, so neither is the key.
-        found = verdicts.judge(loaded, token_key=bytes(32))
+        loaded = _without_generated(resources.read_usable(text, file, environment))
     except BadResources as exc:
-        return Verdict(exc.messages)
-    if found.errors:
-        return Verdict(found.errors, found.warnings)
-    nowhere = tls.Files(PurePath("/"), PurePath("/"))
+        return Verdict(exc.messages, objects=seen.objects)
     try:
-        world = World(loaded.snapshot, found.compiled)
-        xds = build.build(world, nowhere, default_log=default_access_log(), address="127.0.0.1")
-    except NotServable as exc:
-        return Verdict(tuple(loaded.sentence(finding) for finding in exc.findings), found.warnings)
-    return Verdict((), found.warnings, served=Served(loaded, world, xds))
+        # Nothing of the outcome is kept, so neither is the key.
+        found = verdicts.judge(loaded, token_key=bytes(32), gateway=gateway)
+    except BadResources as exc:
+        broken = any(ref.kind == "Gateway" for ref in loaded.snapshot.problems)
+        messages = () if broken else exc.messages
+        return Verdict((*loaded.errors, *messages), loaded.warnings, elsewhere=loaded.elsewhere, objects=seen.objects)
+    built = _built(loaded.snapshot, found.compiled)
+    errors = (*found.errors, *(loaded.sentence(finding) for finding in built.refused))
+    follows = _naming(loaded.snapshot.problems)
+    return Verdict(
+        (*loaded.errors, *(each for each in errors if not follows(each))),
+        found.warnings,
+        Served(loaded, World(loaded.snapshot, found.compiled), built.xds),
+        elsewhere=loaded.elsewhere | found.elsewhere,
+        objects=seen.objects,
+        consequences=tuple(each for each in errors if follows(each)),
+    )
 
 
-def _as_kubernetes(judgement: objects.Judgement) -> Verdict:
-    objects_ = "1 object" if judgement.judged == 1 else f"{judgement.judged} objects"
-    others = f"; {judgement.others} of other kinds not looked at" if judgement.others else ""
-    return Verdict(judgement.errors, note=f"{objects_} judged as Kubernetes would{others}")
+def _without_generated(loaded: Loaded) -> Loaded:
+    """What a controller made in the cluster that the file was read from: it is made anew here."""
+    made = [
+        ref_of(each)
+        for kind in (HTTPRoute, HTTPRouteFilter)
+        for each in loaded.snapshot.all(kind)
+        if not is_foreign(each)
+    ]
+    if not made:
+        return loaded
+    rest = Snapshot((each for each in loaded.snapshot if ref_of(each) not in made), loaded.snapshot.problems)
+    return replace(loaded, snapshot=rest, others=(*loaded.others, *made))
+
+
+def _naming(objects: Iterable[ObjectRef]) -> Callable[[str], bool]:
+    """Whether a sentence names one of the objects."""
+    names = "|".join(re.escape(str(ref)) for ref in objects)
+    pattern = re.compile(rf"(?<!\w)(?:{names})(?![\w.-])") if names else None
+    return lambda sentence: pattern is not None and pattern.search(sentence) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    xds: Resources | None
+    refused: tuple[Finding, ...]
+
+
+def _built(snapshot: Snapshot, compiled: Compiled) -> _Built:
+    """Envoy's configuration without the listeners and the user's routes that standalone cannot make."""
+    nowhere = tls.Files(PurePath("/"), PurePath("/"))
+    refused: list[Finding] = []
+    rest: Snapshot | None = snapshot
+    while rest is not None:
+        try:
+            world = World(rest, compiled)
+            xds = build.build(world, nowhere, default_log=default_access_log(), address="127.0.0.1")
+        except NotServable as exc:
+            refused += (_as_written(finding, rest, snapshot, compiled.gateway) for finding in exc.findings)
+            rest = _without(rest, exc.findings, compiled.gateway)
+        else:
+            return _Built(xds, tuple(refused))
+    return _Built(None, tuple(refused))
+
+
+def _without(snapshot: Snapshot, findings: Iterable[Finding], gateway: ObjectRef) -> Snapshot | None:
+    """None when what the findings are about cannot be left out by itself."""
+    for finding in findings:
+        kept: tuple[Object, ...] = ()
+        if finding.object == gateway:
+            kept = _reduced(_gateway(snapshot, gateway), finding.field)
+        elif finding.object.kind != "HTTPRoute" or finding.object not in map(ref_of, snapshot):
+            return None
+        others = [each for each in snapshot if ref_of(each) != finding.object]
+        if finding.object == gateway and not kept:
+            return None
+        snapshot = Snapshot((*others, *kept), snapshot.problems)
+    return snapshot
+
+
+def _reduced(gateway: Gateway, field: str) -> tuple[Gateway, ...]:
+    """The Gateway without what cannot be made; empty when nothing would be left of it."""
+    spec, found = gateway.spec, _LISTENER.fullmatch(field)
+    if field.startswith("spec.infrastructure"):
+        spec = spec.model_copy(update={"infrastructure": None})
+    elif found is not None and len(spec.listeners) > 1:
+        kept = tuple(each for index, each in enumerate(spec.listeners) if index != int(found["index"]))
+        spec = spec.model_copy(update={"listeners": kept})
+    else:
+        return ()
+    return (gateway.model_copy(update={"spec": spec}),)
+
+
+def _as_written(finding: Finding, rest: Snapshot, snapshot: Snapshot, gateway: ObjectRef) -> Finding:
+    """Listeners are counted as in the file, also when some are left out already."""
+    found = _LISTENER.fullmatch(finding.field)
+    if finding.object != gateway or found is None:
+        return finding
+    name = _gateway(rest, gateway).spec.listeners[int(found["index"])].name
+    written = [each.name for each in _gateway(snapshot, gateway).spec.listeners]
+    return replace(finding, field=f"spec.listeners[{written.index(name)}]{found['rest']}")
+
+
+def _gateway(snapshot: Snapshot, ref: ObjectRef) -> Gateway:
+    found = snapshot.get(Gateway, ref.namespace, ref.name)
+    assert found is not None, "it was compiled"
+    return found

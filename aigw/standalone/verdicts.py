@@ -23,6 +23,8 @@ _POLICIES: Final[tuple[type[envoy_gateway.Policy], ...]] = (
     envoy_gateway.ClientTrafficPolicy,
     envoy_gateway.SecurityPolicy,
 )
+_ELSEWHERE: Final = "NotInStandalone"
+"""reason of a finding about what Envoy Gateway serves, and standalone does not"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +35,16 @@ class Verdicts:
     errors: tuple[str, ...]
     """complete sentences; not empty: do not start, do not replace what runs"""
     warnings: tuple[str, ...]
+    elsewhere: frozenset[str]
+    """those of `errors` that a cluster would not have: what standalone does not know of Envoy Gateway's"""
 
 
-def judge(loaded: Loaded, *, token_key: bytes, created: int = 0) -> Verdicts:
-    """Compiles the one Gateway of the file. Raises BadResources when there is not exactly one."""
+def judge(loaded: Loaded, *, token_key: bytes, created: int = 0, gateway: str = "") -> Verdicts:
+    """Compiles one Gateway of the file, `[namespace/]name`; without it the only one. Raises BadResources when there is
+    not exactly one."""
     compiled = compile_gateway(
         loaded.snapshot,
-        the_gateway(loaded),
+        the_gateway(loaded, gateway),
         token_key=token_key,
         aws_environment=loaded.aws_environment,
         created=created,
@@ -53,14 +58,19 @@ def judge(loaded: Loaded, *, token_key: bytes, created: int = 0) -> Verdicts:
             *loaded.warnings,
             *(loaded.sentence(finding) for finding in ordered if finding.severity == "warning"),
         ),
+        elsewhere=frozenset(loaded.sentence(finding) for finding in ordered if finding.reason == _ELSEWHERE),
     )
 
 
-def the_gateway(loaded: Loaded) -> ObjectRef:
+def the_gateway(loaded: Loaded, wanted: str = "") -> ObjectRef:
     """Raises BadResources."""
     found = [ref_of(each) for each in loaded.snapshot.all(Gateway)]
+    if wanted:
+        found = [ref for ref in found if wanted in (ref.name, f"{ref.namespace}/{ref.name}")]
     if len(found) == 1:
         return found[0]
+    if not found and wanted:
+        raise BadResources((f"{loaded.file}: has no Gateway {wanted}",))
     if not found:
         raise BadResources((f"{loaded.file}: has no Gateway; add one with a listener",))
     names = ", ".join(f"{ref.namespace}/{ref.name} (document {loaded.documents[ref]})" for ref in found)
@@ -71,7 +81,7 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
     """References to objects that the snapshot does not hold, and what standalone leaves out."""
     for found in snapshot.all(Gateway):
         class_name = found.spec.gateway_class_name
-        if snapshot.get(gateway.GatewayClass, "", class_name) is None:
+        if _absent(snapshot, gateway.GatewayClass, "", class_name):
             yield _missing(found, "spec.gatewayClassName", f"GatewayClass {class_name}", warning=True)
     for proxy in snapshot.all(envoy_gateway.EnvoyProxy):
         if proxy.spec.provider is not None:
@@ -110,7 +120,7 @@ def _parents(
         yield _finding(route, "spec.parentRefs", "NoParents", message, warning=True)
     for index, parent in enumerate(parents):
         namespace = parent.namespace or route.namespace
-        if parent.kind == "Gateway" and snapshot.get(Gateway, namespace, parent.name) is None:
+        if parent.kind == "Gateway" and _absent(snapshot, Gateway, namespace, parent.name):
             yield _missing(route, f"spec.parentRefs[{index}].name", f"Gateway {namespace}/{parent.name}")
 
 
@@ -135,9 +145,14 @@ def _target(snapshot: Snapshot, policy: Object, index: int, kind: str, name: str
     field = f"spec.targetRefs[{index}]"
     if not known:
         message = f"targets of kind {kind} are not supported by standalone; use Envoy Gateway"
-        yield _finding(policy, f"{field}.kind", "NotSupported", message)
-    elif all(snapshot.get(model, policy.namespace, name) is None for model in _TARGETS[kind]):
+        yield _finding(policy, f"{field}.kind", _ELSEWHERE, message)
+    elif all(_absent(snapshot, model, policy.namespace, name) for model in _TARGETS[kind]):
         yield _missing(policy, f"{field}.name", f"{kind} {policy.namespace}/{name}")
+
+
+def _absent(snapshot: Snapshot, kind: type[Object], namespace: str, name: str) -> bool:
+    """Of one that is there and cannot be used, it is said what is wrong with it."""
+    return snapshot.get(kind, namespace, name) is None and snapshot.problem(kind, namespace, name) is None
 
 
 def _missing(object_: Object, field: str, what: str, *, warning: bool = False) -> Finding:

@@ -72,6 +72,11 @@ def _meant(kind: str, versions: Iterable[str]) -> str:
     return f". If {folded[close[0]]} is meant, correct the kind" if close else ""
 
 
+def is_known(api_version: str, kind: str) -> bool:
+    """Whether the kind is in the table in some version, or is of our group: then `model_of` refuses a mistake."""
+    return kind in _MODELS or api_version.rpartition("/")[0] == aigateway.GROUP
+
+
 def is_ours(model: type[Object]) -> bool:
     """False for kinds of which only a part is modelled."""
     return model in OURS

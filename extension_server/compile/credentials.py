@@ -164,6 +164,7 @@ def _read(resources: Resources, policy: AnyBackendSecurityPolicy, aws_environmen
     recorder = Recorder(resources)
     reader = CredentialReader(
         secret_of=lambda namespace, name: recorder.get(core.Secret, namespace, name),
+        problem_of=lambda namespace, name: recorder.problem(core.Secret, namespace, name),
         granted=lambda namespace, name: granted(
             recorder,
             Side(aigateway.GROUP, "BackendSecurityPolicy", policy.namespace),

@@ -54,13 +54,15 @@ class DuplicateObject(ValueError):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Snapshot:
-    """`Snapshot(objects)`: the order of the objects does not matter. Raises DuplicateObject."""
+    """`Snapshot(objects)`: the order of the objects does not matter. `problems`: objects that are there and cannot be
+    used, with the reason. Raises DuplicateObject."""
 
     _by_ref: MappingProxyType[ObjectRef, Object]
     _by_kind: MappingProxyType[str, tuple[Object, ...]]
     _policies: MappingProxyType[Target, tuple[AnyBackendSecurityPolicy, ...]]
+    problems: Mapping[ObjectRef, str]
 
-    def __init__(self, objects: Iterable[Object] = ()) -> None:
+    def __init__(self, objects: Iterable[Object] = (), problems: Mapping[ObjectRef, str] | None = None) -> None:
         by_ref: dict[ObjectRef, Object] = {}
         for object_ in objects:
             ref = ref_of(object_)
@@ -75,6 +77,7 @@ class Snapshot:
             self, "_by_kind", MappingProxyType({kind: tuple(members) for kind, members in by_kind.items()})
         )
         object.__setattr__(self, "_policies", MappingProxyType(policies_by_target(self.all(AnyBackendSecurityPolicy))))
+        object.__setattr__(self, "problems", MappingProxyType(dict(problems or {})))
 
     def get(self, kind: type[T], namespace: str, name: str) -> T | None:
         """The object of that kind and name, or None."""
@@ -96,7 +99,7 @@ class Snapshot:
         return {NAME_LABEL: namespace}
 
     def problem(self, kind: type[Object], namespace: str, name: str) -> str | None:
-        return None
+        return self.problems.get(ObjectRef(kind_of(kind), namespace if kind.namespaced else "", name))
 
     def __iter__(self) -> Iterator[Object]:
         return iter(self._by_ref.values())
@@ -106,7 +109,7 @@ class Snapshot:
 
     def with_objects(self, objects: Iterable[Object]) -> "Snapshot":
         """This snapshot and `objects` besides. Raises DuplicateObject."""
-        return Snapshot((*self, *objects))
+        return Snapshot((*self, *objects), self.problems)
 
 
 def targets(policy: AnyBackendSecurityPolicy) -> tuple[Target, ...]:

@@ -26,6 +26,8 @@ AWS_CREDENTIALS: Final = "credentials"
 
 SecretOf = Callable[[str, str], core.Secret | None]
 """(namespace, name) → Secret"""
+ProblemOf = Callable[[str, str], str | None]
+"""(namespace, name) → why a Secret that is there cannot be used at all"""
 Granted = Callable[[str, str], bool]
 """(namespace, name): may this policy read the Secret in another namespace?"""
 
@@ -107,6 +109,7 @@ class CredentialReader:
 
     secret_of: SecretOf
     granted: Granted
+    problem_of: ProblemOf = lambda namespace, name: None
     aws_environment: AwsEnvironment | None = None
 
     def read(self, spec: SecurityPolicySpec, namespace: str) -> Credential:
@@ -171,6 +174,10 @@ class CredentialReader:
                 'to: [{group: "", kind: Secret}]',
             )
         secret = self.secret_of(where, reference.name)
+        if secret is None and (problem := self.problem_of(where, reference.name)) is not None:
+            raise CredentialProblem(
+                field, "InvalidSecret", f"Secret {where}/{reference.name} cannot be used: {problem}"
+            )
         if secret is None:
             raise CredentialProblem(
                 field, "SecretNotFound", f"Secret {where}/{reference.name} not found; create it with the key {key}"

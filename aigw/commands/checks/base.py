@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from aigw.commands.inputs import Source
+from aigw.commands.report import Severity
 from aigw.standalone.validate import Verdict
 
 C = TypeVar("C")
-
-Severity = Literal["ok", "note", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

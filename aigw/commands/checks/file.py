@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aigw.commands.checks.base import Context, Finding
-from aigw.commands.output import counted
+from aigw.commands.report import counted
 
 
 async def check(context: Context) -> Sequence[Finding]:

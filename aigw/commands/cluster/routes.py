@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from aigw.commands.checks.base import Finding, Severity
+from aigw.commands.checks.base import Finding
 from aigw.commands.cluster.state import Cluster, Document, conditions, key, status_of, title
-from aigw.commands.output import counted
+from aigw.commands.report import Severity, counted
 
 KINDS: Final = (
     "AIGatewayRoute",

@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aigw.commands.report import Problem, worst
+
 T = TypeVar("T")
 
 PIPE_WIDTH: Final = 10_000
@@ -53,6 +55,36 @@ def mark(console: Console, severity: str) -> Text:
     """A sign that can be told apart without colour."""
     unicode = (console.encoding or "").lower().startswith("utf")
     return Text((_MARKS if unicode else _PLAIN_MARKS)[severity], style=STYLES[severity])
+
+
+def problem(console: Console, each: Problem, *, indent: int = 4) -> None:
+    """What is wrong with the object that was named before."""
+    text = Text(f"{each.field}: " if each.field else "", style=STYLES[each.severity])
+    text.append(each.message, style="default")
+    pairs(console, [(each.severity, text)], indent=indent, width=7)
+
+
+def objects(console: Console, problems: Iterable[Problem]) -> None:
+    """Each object with everything that is wrong with it."""
+    grouped: dict[tuple[int | None, str], list[Problem]] = {}
+    for each in problems:
+        grouped.setdefault((each.document, each.object), []).append(each)
+    for (document, name), found in grouped.items():
+        if not name:
+            for each in found:
+                marked(console, each.severity, each.message)
+            continue
+        title = Text(name)
+        if document is not None:
+            title.append(f"  document {document}", style="dim")
+        marked(console, worst(each.severity for each in found), title)
+        for each in found:
+            problem(console, each)
+
+
+def conclusion(console: Console, severity: str, text: str) -> None:
+    """The last line."""
+    marked(console, severity, Text(text, style=STYLES[severity]), indent=0)
 
 
 def heading(console: Console, text: str, more: str = "") -> None:

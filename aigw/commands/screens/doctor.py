@@ -5,8 +5,8 @@ from rich.text import Text
 
 from aigw.commands.checks.base import Finding
 from aigw.commands.doctor import Report
-from aigw.commands.output import counted
-from aigw.commands.screens.base import STYLES, heading, mark, marked
+from aigw.commands.report import counted
+from aigw.commands.screens.base import conclusion, heading, marked
 
 
 def draw(console: Console, report: Report) -> None:
@@ -16,9 +16,7 @@ def draw(console: Console, report: Report) -> None:
             marked(console, finding.severity, _text(finding))
     console.print()
     counts = [counted(report.count(severity), severity) for severity in ("error", "warning")]
-    line = mark(console, report.verdict)
-    line.append(f" {', '.join(counts)}", style=STYLES[report.verdict])
-    console.print(line)
+    conclusion(console, report.verdict, ", ".join(counts))
 
 
 def _text(finding: Finding) -> Text:

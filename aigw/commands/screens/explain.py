@@ -1,5 +1,8 @@
 """The screen of `aigw explain`."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
 import msgspec
 from rich.console import Console
 from rich.padding import Padding
@@ -8,17 +11,19 @@ from rich.text import Text
 from aigw.commands.exchange import Answer
 from aigw.commands.explain import Explained, Explanation, Sent
 from aigw.commands.facts import BackendFacts, CredentialSource, RuleFacts
-from aigw.commands.output import counted
-from aigw.commands.screens.base import heading, marked, pairs
+from aigw.commands.report import Problem, counted, worst
+from aigw.commands.screens.base import conclusion, heading, marked, objects, pairs, problem
 
 
 def draw(console: Console, explanation: Explanation) -> None:
     heading(console, explanation.file, f"Gateway {explanation.gateway}")
-    for warning in explanation.warnings:
-        marked(console, "warning", warning)
-    for each in explanation.requests:
+    told = _told(explanation)
+    objects(console, told.above)
+    if explanation.not_looked_at and not explanation.requests:
+        marked(console, "note", f"not looked at: {', '.join(explanation.not_looked_at)}")
+    for listeners, each in _alike(explanation.requests):
         console.print()
-        _request(console, each)
+        _request(console, each, listeners)
     for rule in explanation.rules:
         console.print()
         _rule(console, rule)
@@ -29,15 +34,57 @@ def draw(console: Console, explanation: Explanation) -> None:
             + ". Add --model, --host, --path, --header or --body to follow one request.",
             style="dim",
         )
+    errors = sum(each.severity == "error" for each in explanation.problems)
+    if errors:
+        text = f"{counted(errors, 'error')}: a cluster serves the rest, as shown; aigw run does not start"
+        if told.hidden:
+            others = counted(told.hidden, "problem")
+            text += f". Without a request, {others} of other rules and objects are shown too"
+        console.print()
+        conclusion(console, "error", text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    above: tuple[Problem, ...]
+    """problems to show before everything else"""
+    hidden: int
+    """how many are about other things than the request"""
+
+
+def _told(explanation: Explanation) -> _Told:
+    """Problems that are shown beside a rule or a backend are not shown twice; of one request that is served by a rule,
+    only what may have to do with it is."""
+    rules = (*explanation.rules, *(each.rule for each in explanation.requests if each.rule is not None))
+    beside = {
+        problem for rule in rules for problem in (*rule.problems, *(each for b in rule.backends for each in b.problems))
+    }
+    others = tuple(each for each in explanation.problems if each not in beside)
+    if not explanation.requests or any(each.rule is None for each in explanation.requests):
+        return _Told(others, 0)
+    near = tuple(each for each in others if each.object in ("", f"Gateway {explanation.gateway}"))
+    return _Told(near, len(others) - len(near))
+
+
+def _alike(requests: Sequence[Explained]) -> Iterable[tuple[list[str], Explained]]:
+    """What comes to the same at several listeners is shown once."""
+    found: list[tuple[list[str], Explained]] = []
+    for each in requests:
+        same = next((names for names, other in found if replace(each, listener=other.listener) == other), None)
+        if same is not None:
+            same.append(each.listener)
+        else:
+            found.append(([each.listener], each))
+    return found
 
 
 # ── one request ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _request(console: Console, one: Explained) -> None:
+def _request(console: Console, one: Explained, listeners: Sequence[str]) -> None:
     made_up = "  (no body given: a plain one)" if one.sample else ""
     heading(console, "Request", f"POST {one.path}{made_up}")
-    rows = [("listener", one.listener), ("host", _host(one)), ("model", one.model)]
+    rows = [("listener", ", ".join(listeners)), ("host", _host(one)), ("model", one.model)]
     pairs(console, rows)
     console.print()
     if one.tried:
@@ -101,14 +148,21 @@ def _json(value: object) -> str:
 
 def _rule(console: Console, rule: RuleFacts) -> None:
     heading(console, f"Rule {rule.rule}")
+    if not rule.served:
+        why = "requests for it are answered with 503"
+        if not rule.hosts:
+            why = "no request can match it" if rule.problems else "no listener takes the route"
+        marked(console, "error", f"not served: {why}")
+    for each in rule.problems:
+        problem(console, each)
     plan = Text(rule.plan, style="cyan")
     plan.append(f"  {rule.reason}", style="dim")
     pairs(
         console,
         [
-            ("hosts", "\n".join(rule.hosts) or "none: no listener takes the route"),
+            ("hosts", "\n".join(rule.hosts) or "none"),
             ("matches", "\n".join(rule.matches)),
-            ("plan", plan),
+            ("plan", plan if rule.served else ""),
             ("costs", "\n".join(rule.costs)),
             ("timeouts", _pairs(rule.timeouts)),
             ("retries", _pairs(rule.retries).replace(",", ", ").replace(",  ", ", ")),
@@ -122,13 +176,19 @@ def _rule(console: Console, rule: RuleFacts) -> None:
 
 def _backend(console: Console, backend: BackendFacts, total: int) -> None:
     line = Text(backend.backend, style="bold")
-    if not backend.used:
-        line.append("  not used: its weight is 0, or the reference cannot be resolved", style="yellow")
+    severity = worst(("ok" if backend.used else "note", *(each.severity for each in backend.problems)))
+    if not backend.used and severity == "error":
+        line.append("  cannot be used", style="red")
+    elif not backend.used:
+        why = "its weight is 0" if backend.weight == 0 else "the rule is not served"
+        line.append(f"  not used: {why}", style="yellow")
     elif backend.priority:
         line.append(f"  fallback, priority {backend.priority}, weight {backend.weight}", style="dim")
     else:
         line.append(f"  weight {backend.weight} of {total}", style="dim")
-    marked(console, "ok" if backend.used else "warning", line)
+    marked(console, severity, line)
+    for each in backend.problems:
+        problem(console, each)
     pairs(
         console,
         [
@@ -136,7 +196,7 @@ def _backend(console: Console, backend: BackendFacts, total: int) -> None:
             ("endpoints", "\n".join(backend.endpoints)),
             ("model", f"{backend.model_override} (in place of the client's)" if backend.model_override else ""),
             ("path", _paths(backend)),
-            ("credential", _credential(backend.credential)),
+            ("credential", _credential(backend.credential) if backend.used or backend.credential.type else ""),
             ("headers", _mutation(backend.header_mutation)),
             ("body", _mutation(backend.body_mutation)),
         ],

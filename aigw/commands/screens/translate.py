@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import yaml
 
+from aigw.commands.report import counted
 from aigw.commands.translate import Translation
 
 _WIDTH: Final = 100
@@ -26,12 +27,25 @@ def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
+def complaints(translation: Translation) -> Iterator[str]:
+    """For standard error: what is wrong, and what is not in the text at all."""
+    for each in translation.problems:
+        document = f"document {each.document}: " if each.document is not None else ""
+        place = ": ".join(filter(None, (each.object, each.field)))
+        yield f"{each.severity}: {document}{f'{place}: ' if place else ''}{each.message}"
+    if translation.not_looked_at:
+        yield f"note: not looked at: {', '.join(translation.not_looked_at)}"
+
+
 def text(translation: Translation) -> str:
     return "".join(_parts(translation))
 
 
 def _parts(translation: Translation) -> Iterator[str]:
     yield f"# {translation.file}: Gateway {translation.gateway}\n# {_NOTE}\n"
+    errors = sum(each.severity == "error" for each in translation.problems)
+    if errors:
+        yield f"# {counted(errors, 'error')}: what is wrong is left out; standard error says what it is.\n"
     if translation.objects is not None:
         yield _section(f"Generated Gateway API objects: {len(translation.objects)}")
         for object_ in translation.objects:

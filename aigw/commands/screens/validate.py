@@ -1,12 +1,15 @@
 """The screen of `aigw validate`."""
 
+from typing import Final
+
 from rich.console import Console
 from rich.text import Text
 
-from aigw.commands.output import counted
-from aigw.commands.screens.base import STYLES, heading, mark, marked, pairs
-from aigw.commands.sentences import Problem
-from aigw.commands.validate import FileVerdict, Result
+from aigw.commands.report import counted
+from aigw.commands.screens import base
+from aigw.commands.validate import NOT_JUDGED, FileVerdict, Result
+
+_MARKS: Final = {NOT_JUDGED: "note"}
 
 
 def draw(console: Console, result: Result) -> None:
@@ -17,27 +20,20 @@ def draw(console: Console, result: Result) -> None:
 
 
 def _file(console: Console, file: FileVerdict) -> None:
-    heading(console, file.file, counted(len(file.objects), "document") if file.objects else "")
+    base.heading(console, file.file, counted(len(file.objects), "object") if file.objects else "")
     for object_ in file.objects:
         title = Text(object_.object)
-        title.append(f"  document {object_.document}", style="dim")
-        marked(console, object_.verdict, title)
+        more = f", {NOT_JUDGED}" if object_.verdict == NOT_JUDGED else ""
+        title.append(f"  document {object_.document}{more}", style="dim")
+        base.marked(console, _MARKS.get(object_.verdict, object_.verdict), title)
         for problem in object_.problems:
-            _problem(console, problem)
-    for problem in file.problems:
-        where = f"{problem.object}: " if problem.object else ""
-        field = f"{problem.field}: " if problem.field else ""
-        marked(console, problem.severity, Text(f"{where}{field}{problem.message}"))
+            base.problem(console, problem)
+    base.objects(console, file.problems)
+    base.conclusion(console, file.verdict, f"{file.file}: {_said(file)}")
+
+
+def _said(file: FileVerdict) -> str:
     counts = file.count
     found = [counted(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
-    note = f" ({file.note})" if file.note else ""
-    verdict = f"{file.file}: {', '.join(found if counts['error'] else ['ok', *found])}{note}"
-    line = mark(console, file.verdict)
-    line.append(f" {verdict}", style=STYLES[file.verdict])
-    console.print(line, soft_wrap=True)
-
-
-def _problem(console: Console, problem: Problem) -> None:
-    text = Text(f"{problem.field}: " if problem.field else "", style=STYLES[problem.severity])
-    text.append(problem.message, style="default")
-    pairs(console, [(problem.severity, text)], indent=4, width=7)
+    words = {"note": ["nothing in it is judged"], "error": found}.get(file.verdict, ["ok", *found])
+    return f"{', '.join(words)}{f' ({file.note})' if file.note else ''}"

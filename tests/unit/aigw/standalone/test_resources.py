@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigw.standalone import verdicts, yaml_documents
-from aigw.standalone.resources import BadResources, Loaded, load, read
-from extension_server.api import core, gateway
+from aigw.standalone.resources import BadResources, Loaded, load, read, read_usable
+from extension_server.api import aigateway, core, gateway
+from extension_server.compile import unserved
+from extension_server.compile.snapshot import ref_of
 from extension_server.credentials.policy import AwsEnvironment
 from filters.contract.secret import Secret
 
@@ -86,6 +88,52 @@ def messages(text: str, environment: dict[str, str] | None = None) -> tuple[str,
 @pytest.mark.parametrize(("text", "says"), [pytest.param(c["text"], c["says"], id=c["title"]) for c in TABLE])
 def test_each_defect_has_one_message_with_file_object_and_field(text: str, says: list[str]) -> None:
     assert list(messages(text)) == says
+
+
+@pytest.mark.parametrize(("kind", "version"), [("MCPRoute", "v1beta1"), ("QuotaPolicy", "v1alpha1")])
+def test_a_kind_that_this_release_does_not_serve_is_refused_in_the_words_of_its_condition(
+    kind: str, version: str
+) -> None:
+    text = f"{{apiVersion: aigateway.envoyproxy.io/{version}, kind: {kind}, metadata: {{name: o}}}}"
+    assert messages(text) == (f"FILE: document 1 ({kind} default/o): {unserved.of_kind(kind)}",)
+
+
+MIXED = """
+apiVersion: v1
+kind: List
+items:
+  - {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}
+  - {apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {apiKey: k}, status: {}}
+  - {apiVersion: aigateway.envoyproxy.io/v1beta1, kind: AIServiceBackend, metadata: {name: b}, spec: {}}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: p}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]
+  rateLimit: {type: Global}
+  retry: {numRetries: 3}
+"""
+
+
+def test_what_is_right_of_a_file_is_read_whatever_else_is_wrong() -> None:
+    loaded = read_usable(MIXED, "FILE", {})
+    assert [str(ref_of(each)) for each in loaded.snapshot] == [
+        "BackendTrafficPolicy default/p",
+        "Secret default/s",
+    ]
+    assert loaded.snapshot.problem(aigateway.AIServiceBackend, "default", "b") == (
+        "spec.schema: Required value; spec.backendRef: Required value"
+    )
+    assert [str(ref) for ref in loaded.others] == ["Deployment default/d"]
+    here = [each for each in loaded.errors if each not in loaded.elsewhere]
+    assert here == [
+        "FILE: document 1 (AIServiceBackend default/b): spec.schema: Required value",
+        "FILE: document 1 (AIServiceBackend default/b): spec.backendRef: Required value",
+    ]
+    with pytest.raises(BadResources) as caught:
+        read(MIXED, "FILE", {})
+    assert caught.value.messages == loaded.errors
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_objects_without_a_gateway_are_judged_as_kubernetes_would(case: Case, fi
     said = "\n".join(verdict.errors)
     assert bool(verdict.errors) == bool(case.rejects)
     assert [text for pair in case.rejects.items() for text in pair if text not in said] == []
-    assert verdict.note == "1 object judged as Kubernetes would"
+    assert (verdict.whole, [seen.ours for seen in verdict.objects]) == (False, [True])
 
 
 def test_with_a_gateway_the_whole_file_is_judged_as_it_would_be_served(file: Path) -> None:
@@ -47,13 +47,17 @@ def test_with_a_gateway_the_whole_file_is_judged_as_it_would_be_served(file: Pat
         f"{file}: document 1 (AIGatewayRoute default/r): spec.rules[0].backendRefs[0].name: "
         "AIServiceBackend default/b not found; create it or correct the name"
     )
-    assert verdict.note == ""
+    assert verdict.whole
 
 
 def test_the_same_file_can_be_judged_as_for_a_cluster(file: Path) -> None:
     file.write_text(ROUTE + GATEWAY)
     verdict = validate(file, {}, kubernetes=True)
-    assert (verdict.errors, verdict.note) == ((), "1 object judged as Kubernetes would; 1 of other kinds not looked at")
+    assert (verdict.errors, verdict.whole) == ((), False)
+    assert [(seen.title, seen.ours) for seen in verdict.objects] == [
+        ("AIGatewayRoute default/r", True),
+        ("Gateway default/g", False),
+    ]
 
 
 def test_texts_for_a_cluster_are_taken_as_they_are_written(file: Path) -> None:
@@ -67,10 +71,10 @@ def test_texts_for_a_cluster_are_taken_as_they_are_written(file: Path) -> None:
         ("", "holds no objects"),
         ("a: [b", "line 2, column 1: not valid YAML"),
         ("- a", "document 1: must be an object with apiVersion, kind and metadata"),
-        ("apiVersion: aigateway.envoyproxy.io/v1beta1", "document 1 (? ?): kind: Required value"),
+        ("apiVersion: aigateway.envoyproxy.io/v1beta1", "document 1 (? default/?): kind: Required value"),
         (ROUTE.replace("v1beta1", "v1"), "use aigateway.envoyproxy.io/v1beta1 or aigateway.envoyproxy.io/v1alpha1"),
         (ROUTE.replace("AIGatewayRoute", "AIRoute"), "kind AIRoute"),
-        (ROUTE + "spec: {}", "document 1 (AIGatewayRoute r): spec: stands twice"),
+        (ROUTE + "spec: {}", "document 1 (AIGatewayRoute default/r): spec: stands twice"),
     ],
 )
 def test_what_is_no_object_of_ours_is_an_error(file: Path, text: str, error: str) -> None:
@@ -102,4 +106,4 @@ spec: {endpoints: [{fqdn: {hostname: example.com, port: 80}}]}
     assert served.errors == ()
     assert any("(AIServiceBackend default/b): spec.timeouts: is no longer a field" in each for each in served.warnings)
     (error,) = validate(file, {}, kubernetes=True).errors
-    assert error.endswith("(AIServiceBackend b): spec.timeouts: unknown field")
+    assert error.endswith("(AIServiceBackend default/b): spec.timeouts: unknown field")

@@ -1,13 +1,17 @@
-"""Sentences of the loader and the compiler, taken apart again: `FILE: document N (Kind ns/name): field: message`.
+"""What the reports of all commands are made of: severities, problems of objects, numbers in words.
 
-That form is what people see everywhere (aigw.standalone.resources), so screens and JSON are made from it.
+A problem is a sentence of the loader or the compiler, taken apart again: `FILE: document N (Kind ns/name): field:
+message`. That form is what people see everywhere (aigw.standalone.resources), so screens and JSON are made from it.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["ok", "note", "warning", "error"]
+
+_ORDER: Final[tuple[Severity, ...]] = ("ok", "note", "warning", "error")
 
 _DOCUMENT: Final = re.compile(r"document (?P<number>\d+)(?: \((?P<object>[^)]*)\))?: (?P<rest>.*)", re.DOTALL)
 _OBJECT: Final = re.compile(r"(?P<object>[A-Z][A-Za-z]+ [^\s:]+): (?P<rest>.*)", re.DOTALL)
@@ -26,6 +30,14 @@ class Problem:
     field: str
     """path in the object, or empty"""
     message: str
+
+
+def worst(severities: Iterable[Severity]) -> Severity:
+    return max(severities, key=_ORDER.index, default="ok")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def problem(file: str, sentence: str, severity: Severity) -> Problem:
