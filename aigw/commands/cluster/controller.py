@@ -104,7 +104,7 @@ def _registration(cluster: Cluster, bundle: list[x509.Certificate]) -> Iterator[
         yield Finding(
             severity="error",
             title=f"MutatingWebhookConfiguration {name} does not exist",
-            meaning="new Envoy pods start without our filter: AI routes answer 503 not_mediated",
+            meaning="new Envoy pods start without our filter: AI routes answer 503 filter_missing",
             fix="install the controller's chart again, then restart the Envoy pods",
         )
         return

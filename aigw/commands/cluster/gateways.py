@@ -23,7 +23,7 @@ from aigw.commands.cluster.state import (
 from extension_server.api.aigateway import GATEWAY_CONFIG_ANNOTATION
 
 _ROUTES: Final = ("AIGatewayRoute", "MCPRoute")
-_NOT_MEDIATED: Final = "AI routes answer 503 not_mediated there"
+_NOT_SERVED: Final = "AI routes answer 503 filter_missing there"
 
 
 def check(cluster: Cluster) -> Iterable[Finding]:
@@ -156,7 +156,7 @@ def _pod(pod: Document, image: str) -> Iterator[Finding]:
         yield Finding(
             severity="error",
             title=f"Pod {namespace}/{name} runs without the filter (container {SIDECAR})",
-            meaning=f"{_NOT_MEDIATED}; it was made while the webhook was not registered",
+            meaning=f"{_NOT_SERVED}; it was made while the webhook was not registered",
             fix=f"when the webhook is in order (above): {again}",
         )
         return
@@ -173,7 +173,7 @@ def _pod(pod: Document, image: str) -> Iterator[Finding]:
     if why:
         fix = f"{logs}{' --previous' if end else ''}; kubectl -n {namespace} describe pod {name}"
         text = f"Pod {namespace}/{name}: the filter does not run: {why}{before}"
-        yield Finding(severity="error", title=text, meaning=_NOT_MEDIATED, fix=fix)
+        yield Finding(severity="error", title=text, meaning=_NOT_SERVED, fix=fix)
     elif not status.get("ready"):
         yield Finding(
             severity="error",
