@@ -27,6 +27,8 @@ REFERENCE_REASONS: Final = frozenset(
 """Reasons of findings that are about what is referred to; all others are about the object itself."""
 _REFERRING: Final = ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy")
 """Of kinds that are not served no reference is looked up."""
+NOTE: Final = ". Note: "
+"""what stands before the warnings of an accepted object"""
 MAX_SENTENCES: Final = 8
 """more than a person reads; the first ones are the ones to begin with"""
 MAX_MESSAGE: Final = 32768
@@ -130,7 +132,7 @@ def _accepted(
 ) -> Iterable[Condition]:
     reason, message = _SUCCEEDED[held.ref.kind]
     if not errors:
-        note = f". Note: {_sentences(held.ref, warnings)}" if warnings else ""
+        note = f"{NOTE}{_sentences(held.ref, warnings)}" if warnings else ""
         yield Condition("Accepted", "True", reason, _cut(message + note))
         return
     text = _cut(_served(part) + _sentences(held.ref, errors))
@@ -203,7 +205,8 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
 def no_filter(gateway: ObjectRef, effect: str) -> str:
     return (
         f"no filter of {gateway} is connected, {effect}: check that its Envoy pods have the container "
-        f"{CONTAINER} and that it is ready; its log says why it does not connect"
+        f"{CONTAINER} and that it is ready; its log says why it does not connect. An Envoy that several Gateways share "
+        "(mergeGateways of EnvoyProxy) never has it"
     )
 
 

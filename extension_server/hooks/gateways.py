@@ -29,7 +29,7 @@ class Section:
 def sections(configuration: Message) -> tuple[Section, ...]:
     """The listeners that a RouteConfiguration serves, in its order; empty when that cannot be told."""
     found = {section: None for host in configuration.virtual_hosts if (section := _of_host(host)) is not None}
-    if not found and (named := _of_name(configuration.name)) is not None:
+    if not found and (named := of_name(configuration.name)) is not None:
         return (named,)
     return tuple(found)
 
@@ -68,7 +68,8 @@ def _of_host(host: Message) -> Section | None:
     return None
 
 
-def _of_name(name: str) -> Section | None:
+def of_name(name: str) -> Section | None:
+    """The listener that Envoy Gateway's old naming scheme says; None for names of another form."""
     parts = name.split("/")
     if len(parts) != 3 or not all(parts):
         return None

@@ -29,6 +29,7 @@ from extension_server.hooks.shells import RouteTable
 from extension_server.hooks.source import MediationSource
 from extension_server.xds import names, pool
 from extension_server.xds.resources import Mediation
+from extension_server.xds.wire import Pieces
 
 _MARKER: Final = names.GENERATED.encode()
 
@@ -66,8 +67,8 @@ class _Part:
     tables: list[RouteTable] = field(default_factory=list)
     listener_names: dict[str, tuple[Message, tuple[gateways.Section, ...]]] = field(default_factory=dict)
     """RouteConfiguration → itself without routes, and the listeners that it serves"""
-    shared: list[str] = field(default_factory=list)
-    """names of RouteConfigurations that serve other Gateways too"""
+    beside: tuple[ObjectRef, ...] = ()
+    """other Gateways in the same translation: they share its Envoy"""
 
 
 def translate(
@@ -88,7 +89,8 @@ def translate(
             _LOG.warning(
                 "Envoy Gateway sends clusters of AI routes but no routes, so they all answer 503: %s", _INCLUDE_ALL
             )
-        answer = messages.translated(request.clusters, request.secrets, request.listeners, request.routes)
+        untouched = [Pieces(raw) for raw in request.routes]
+        answer = messages.translated(request.clusters, request.secrets, request.listeners, untouched)
         return Translated(answer, ())
     listeners = [ListenerElement(raw) for raw in request.listeners]
     clusters = list(request.clusters)
@@ -96,7 +98,10 @@ def translate(
     failures = strip_client_headers(serving(listeners, marked), marked)
     common = () if listeners else (_NO_LISTENERS,)
     observations = []
-    for part in _parts(marked):
+    parts = _parts(marked)
+    others = _others(request.routes, source)
+    for part in parts:
+        part.beside = tuple(sorted({*others, *(each.gateway for each in parts)} - {part.gateway}))
         mediation = source.for_gateway(part.gateway.namespace, part.gateway.name)
         if mediation is not None:
             named = _named(part, mediation)
@@ -112,7 +117,7 @@ def translate(
         clusters,
         request.secrets,
         [each.encode() for each in listeners],
-        [raw if table is None else table.encode() for table, raw in zip(tables, request.routes, strict=True)],
+        [Pieces(raw) if table is None else table.encode() for table, raw in zip(tables, request.routes, strict=True)],
     )
     return Translated(answer, tuple(observations))
 
@@ -155,9 +160,13 @@ def _parts(marked: Iterable[RouteTable]) -> list[_Part]:
             if len(owners) == 1:
                 part.tables.append(table)
                 part.listener_names[table.name] = (bare, served)
-            else:
-                part.shared.append(table.name)
     return [parts[gateway] for gateway in sorted(parts)]
+
+
+def _others(routes: Iterable[bytes], source: MediationSource) -> set[ObjectRef]:
+    """Gateways of the translation, with AI routes or without, as far as names tell."""
+    named = (section.gateway for raw in routes if (section := gateways.of_name(name_of(raw))) is not None)
+    return {gateway for gateway in named if source.for_gateway(gateway.namespace, gateway.name) is not None}
 
 
 def _named(part: _Part, mediation: Mediation) -> Mediation:
@@ -220,14 +229,15 @@ def _of_gateway(gateway: ObjectRef, reason: str, message: str) -> Finding:
 
 
 def _merged(part: _Part) -> Iterator[Finding]:
-    for name in part.shared:
+    if part.beside:
         yield Finding(
             severity="error",
             object=part.gateway,
-            field="spec.listeners",
+            field="spec.gatewayClassName",
             reason="MergedGateways",
-            message=f"the listener behind route configuration {name} serves several Gateways (mergeGateways), which is "
-            "not supported for AI routes: they answer 503; give each Gateway ports of its own or switch merging off",
+            message=f"its Envoy also serves {', '.join(map(str, part.beside))} (mergeGateways of EnvoyProxy): a shared "
+            "Envoy gets no filter, and AI routes answer 503 there; switch merging off, or give Gateways with AI routes "
+            "a GatewayClass of their own",
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aigw.commands.checks.base import Finding
-from aigw.commands.cluster import workloads
+from aigw.commands.cluster import merging, workloads
 from aigw.commands.cluster.state import (
     ENVOY,
     OWNING_NAME,
@@ -41,7 +41,8 @@ def check(cluster: Cluster) -> Iterable[Finding]:
                 fix="create it, or correct spec.parentRefs of the route",
             )
             continue
-        problems = [*_class(cluster, gateway), *_gateway(gateway), *_pods(cluster, gateway)]
+        shared = tuple(merging.check(cluster, gateway))
+        problems = [*_class(cluster, gateway), *_gateway(gateway), *(shared or _pods(cluster, gateway))]
         yield from problems
         if all(each.severity == "note" for each in problems):
             count = len(pods(cluster, gateway))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from aigw.commands.cluster.state import OWNING_NAME, Cluster, Document, Settings, certificate_secret, key
+from aigw.commands.cluster.state import OWNING_CLASS, OWNING_NAME, Cluster, Document, Settings, certificate_secret, key
 from extension_server.controller.client import Api, ApiError, Resource
 from extension_server.controller.kinds import WATCHED
 
@@ -19,8 +19,9 @@ _FIXED: Final = (
         namespaced=False,
     ),
     Resource("", "v1", "Pod", "pods"),
+    Resource("gateway.envoyproxy.io", "v1alpha1", "EnvoyProxy", "envoyproxies"),
 )
-"""kinds of Kubernetes that are listed whole"""
+"""kinds that are listed whole, besides those that the controller watches"""
 _NEAR: Final = (
     Resource("apps", "v1", "Deployment", "deployments"),
     Resource("", "v1", "Service", "services"),
@@ -29,6 +30,8 @@ _NEAR: Final = (
     Resource("", "v1", "ConfigMap", "configmaps"),
 )
 """kinds that are listed in the two namespaces of the controllers only"""
+_PROXIES: Final = frozenset({OWNING_NAME, OWNING_CLASS})
+"""pods with one of these labels are kept"""
 _SECRETS: Final = Resource("", "v1", "Secret", "secrets")
 _OTHERS: Final = ("secrets", "namespaces")
 """of the controller's kinds: not listed"""
@@ -51,7 +54,9 @@ async def read(api: Api, settings: Settings, *, server: str, now: datetime) -> C
             unreadable[resource.kind] = answer
         else:
             objects.setdefault(resource.kind, []).extend(answer)
-    objects["Pod"] = [pod for pod in objects.get("Pod", ()) if OWNING_NAME in (pod["metadata"].get("labels") or {})]
+    objects["Pod"] = [
+        pod for pod in objects.get("Pod", ()) if _PROXIES.intersection(pod["metadata"].get("labels") or {})
+    ]
     cluster = Cluster(
         settings=settings,
         server=server,

@@ -6,6 +6,7 @@ from typing import Final
 from aigw.commands.checks.base import Finding
 from aigw.commands.cluster.state import Cluster, Document, conditions, key, status_of, title
 from aigw.commands.report import Severity, counted
+from extension_server.controller.status import NOTE
 
 KINDS: Final = (
     "AIGatewayRoute",
@@ -36,6 +37,8 @@ _SEVERITIES: Final[dict[tuple[str, str], Severity]] = {
     ("Programmed", "Pending"): "warning",
 }
 """(condition, its status or reason) → when it is not an error"""
+_UNSERVED: Final = "NotSupported"
+_ROUTE: Final = "AIGatewayRoute"
 
 
 def check(cluster: Cluster) -> Iterable[Finding]:
@@ -107,12 +110,27 @@ def _object(cluster: Cluster, document: Document) -> Iterator[Finding]:
         if kind == "Accepted" and "ResolvedRefs" in found and found["ResolvedRefs"].get("reason") == reason:
             continue  # said once, by the condition that knows more
         severity = _SEVERITIES.get((kind, condition["status"])) or _SEVERITIES.get((kind, reason)) or "error"
+        if reason == _UNSERVED and document["kind"] != _ROUTE:
+            severity = "warning"  # where requests meet it, a route says so
         fix = _FIXES.get(reason, _DESCRIBE)
         yield Finding(
             severity=severity,
             title=f"{title(document)} is not {_SAID[kind]} ({reason}): {condition.get('message', '')}",
             meaning=meaning,
             fix=fix.format(kind=document["kind"], lower=document["kind"].lower(), namespace=namespace, name=name),
+        )
+    yield from _notes(document, found.get("Accepted", {}))
+
+
+def _notes(document: Document, accepted: Document) -> Iterator[Finding]:
+    """What the condition of an accepted object says besides."""
+    note = str(accepted.get("message", "")).partition(NOTE)[2]
+    if accepted.get("status") == "True" and note:
+        yield Finding(
+            severity="warning",
+            title=f"{title(document)} is accepted, with a note: {note}",
+            meaning="what the note names is not in effect as it is written; everything else is served",
+            fix="do what the note says",
         )
 
 

@@ -14,6 +14,8 @@ ENVOY: Final = container.ENVOY
 OWNING_NAME: Final = mutation.OWNER_NAME
 OWNING_NAMESPACE: Final = mutation.OWNER_NAMESPACE
 """labels that Envoy Gateway puts on the pods of a Gateway"""
+OWNING_CLASS: Final = "gateway.envoyproxy.io/owning-gatewayclass"
+"""label of the pods that all Gateways of a class share"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,6 +197,25 @@ def _without_sidecar(every: list[Document]) -> None:
     del pod["spec"]["initContainers"], pod["status"]["initContainerStatuses"]
 
 
+def _merged(every: list[Document]) -> None:
+    """All Gateways of the class share one Envoy."""
+    every.append({"kind": "EnvoyProxy", "metadata": {"name": "p", "namespace": "eg"}, "spec": {"mergeGateways": True}})
+    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "namespace": "eg", "name": "p"}
+    find(every, "GatewayClass")["spec"]["parametersRef"] = reference
+
+
+def _merged_by_default(every: list[Document]) -> None:
+    """The same, by Envoy Gateway's own configuration: only the pods show it."""
+    find(every, "Pod")["metadata"]["labels"] = {"gateway.envoyproxy.io/owning-gatewayclass": "doctor"}
+
+
+def _unserved(every: list[Document]) -> None:
+    """An object of a kind that the release does not serve."""
+    said_ = condition("Accepted", "False", "NotSupported", "kind QuotaPolicy is not served by this release")
+    metadata = {"name": "quota", "namespace": NAMESPACE, "generation": 1}
+    every.append({"kind": "QuotaPolicy", "metadata": metadata, "spec": {}, "status": {"conditions": [said_]}})
+
+
 def _parent(every: list[Document]) -> None:
     refused = condition("ResolvedRefs", "False", "RefNotPermitted", "Backend not permitted")
     find(every, "HTTPRoute")["status"]["parents"][0]["conditions"][1] = refused
@@ -430,6 +449,22 @@ FAULTS = (
         "Envoy: it runs and is not ready",
         "-c envoy",
     ),
+    Fault(
+        "Gateways are merged",
+        _merged,
+        "gateways",
+        "error",
+        "shares its Envoy with the other Gateways of GatewayClass doctor: mergeGateways is true in EnvoyProxy eg/p",
+        "set mergeGateways to false",
+    ),
+    Fault(
+        "Gateways are merged by Envoy Gateway's configuration",
+        _merged_by_default,
+        "gateways",
+        "error",
+        "mergeGateways is true in Envoy Gateway's configuration",
+        "a GatewayClass whose EnvoyProxy does not merge",
+    ),
     # ---- objects
     Fault(
         "not looked at",
@@ -446,6 +481,22 @@ FAULTS = (
         "error",
         "is not accepted (Invalid): spec.rules[0]: unknown",
         "describe aigatewayroute chat",
+    ),
+    Fault(
+        "accepted with a note",
+        said("AIGatewayRoute", condition("Accepted", message="reconciled. Note: Cohere is not served yet")),
+        "objects",
+        "warning",
+        "is accepted, with a note: Cohere is not served yet",
+        "do what the note says",
+    ),
+    Fault(
+        "a kind that is not served",
+        _unserved,
+        "objects",
+        "warning",
+        "QuotaPolicy doctor/quota is not accepted (NotSupported): kind QuotaPolicy is not served by this release",
+        "describe quotapolicy quota",
     ),
     Fault(
         "reference not granted",

@@ -1,5 +1,7 @@
 """What the hooks decide beyond the patches."""
 
+from dataclasses import replace
+
 import pytest
 
 from extension_server.compile.result import ObjectRef
@@ -115,6 +117,31 @@ def test_a_listener_that_serves_several_gateways_stays_unmediated() -> None:
     assert [*answer.routes] == [*request.routes]
     assert b"aigw/strip-internal-headers" in b"".join(answer.listeners)
     assert {str(each.gateway) for each in sink.all} == {"Gateway default/gw", "Gateway default/other"}
+    assert sink.reasons == {"MergedGateways"}
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_gateways_that_share_an_envoy_are_told_so_by_name(marked: bool) -> None:
+    """mergeGateways with a port for each Gateway: no RouteConfiguration serves both."""
+    recorded = scenario("two-fqdn-weights")
+    request = messages.request("PostTranslateModify").FromString(recorded.translation)
+    (configuration,) = decoded("routes", request)
+    other = pool.message_class(pool.ROUTE_CONFIGURATION)()
+    if marked:
+        other.CopyFrom(configuration)
+        for host in other.virtual_hosts:
+            section = pool.struct({"resources": [{"kind": "Gateway", "namespace": "default", "name": "other"}]})
+            host.metadata.filter_metadata["envoy-gateway"].CopyFrom(section)
+    other.name = "default/other/http"
+    request.routes.append(other.SerializeToString())
+    results = recorded.results()
+    if not marked:
+        known = replace(recorded.compiled(), gateway=ObjectRef("Gateway", "default", "other"))
+        results.put(known)
+    sink = Observed()
+    answered(HookService(results, sink), "PostTranslateModify", request.SerializeToString())
+    said = {str(each.object): each.message for seen in sink.all for each in seen.findings}
+    assert said["Gateway default/gw"].startswith("its Envoy also serves Gateway default/other (mergeGateways")
     assert sink.reasons == {"MergedGateways"}
 
 
