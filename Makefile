@@ -126,6 +126,7 @@ test-upgrade: $(STAMP) ## upgrades and churn under constant load, with a real En
 
 EG ?= 1.8
 COMMAND ?= kubectl get pods -A
+ROUTES ?= 2000
 
 .PHONY: lab-up
 lab-up: $(STAMP) ## a real cluster with Envoy Gateway, without a container engine (root; EG=1.8 or 1.9; docs/lab.md)
@@ -207,3 +208,9 @@ bench-push: $(STAMP) ## a change's way from the API server to the running filter
 	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) etcd kube-apiserver \
 	  || { echo "bench-push: NOT RUN, its programs are not built" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.push
+
+.PHONY: bench-publish
+bench-publish: $(STAMP) ## a changed route's way into Envoy through a real Envoy Gateway, and where its time goes (root; ROUTES=2000)
+	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $(GATEWAY_TOOLS) \
+	  || { echo "bench-publish: NOT RUN, its programs are not built" >&2; exit 1; }
+	@$(BIN)/python -m tests.support.isolation $(BIN)/python -m tests.bench.publish --routes $(ROUTES) --envoy-gateway $(EG)

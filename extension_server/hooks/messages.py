@@ -55,11 +55,16 @@ def response(method: Method) -> Message:
 
 
 def translated(
-    clusters: Iterable[bytes], secrets: Iterable[bytes], listeners: Iterable[bytes], routes: Iterable[bytes]
+    clusters: Iterable[bytes], secrets: Iterable[bytes], listeners: Iterable[bytes], routes: Iterable[wire.Pieces]
 ) -> bytes:
-    """A PostTranslateModifyResponse, serialized. It may be large, and its parts are there already."""
-    parts = {"clusters": clusters, "secrets": secrets, "listeners": listeners, "routes": routes}
-    return b"".join([wire.field(number - 1, raw) for name, number in TRANSLATION.items() for raw in parts[name]])
+    """A PostTranslateModifyResponse, serialized. It may be large, and its parts are there already; `routes` are turned
+    into fields of it."""
+    answer = wire.Pieces()
+    for name, values in (("clusters", clusters), ("secrets", secrets), ("listeners", listeners)):
+        answer.fields(TRANSLATION[name] - 1, values)
+    for each in routes:
+        answer.extend(each.inside(TRANSLATION["routes"] - 1))
+    return bytes(answer)
 
 
 @functools.cache

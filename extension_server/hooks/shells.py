@@ -85,7 +85,7 @@ class RouteTable:
         for host in self._bare.virtual_hosts:
             del host.routes[:]
         self._changed = False
-        self._trees: list[bytes | None] = [None] * len(self._hosts)
+        self._trees: list[wire.Pieces | None] = [None] * len(self._hosts)
         """matcher that takes the place of a host's routes"""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -147,20 +147,24 @@ class RouteTable:
         """The RouteConfiguration with its virtual hosts, but no route in them."""
         return bytes(self._bare.SerializeToString())
 
-    def encode(self) -> bytes:
-        """`raw` itself when nothing was replaced or folded."""
+    def encode(self) -> wire.Pieces:
+        """`raw` itself when nothing was replaced or folded. Once."""
         if not self._changed:
-            return self.raw
+            return wire.Pieces(self.raw)
         head = shell("RouteConfiguration")()
         head.CopyFrom(self._bare)
-        hosts = []
-        for host, routes, tree in zip(head.virtual_hosts, self._hosts, self._trees, strict=True):
-            if tree is not None:
-                host.ClearField("matcher")
-            members = [wire.field(_ROUTES, route) for route in routes] if tree is None else [wire.field(_MATCHER, tree)]
-            hosts.append(wire.field(_HOSTS, b"".join((bytes(host.SerializeToString(deterministic=True)), *members))))
         head.ClearField("virtual_hosts")
-        return b"".join((bytes(head.SerializeToString(deterministic=True)), *hosts))
+        encoded = wire.Pieces(bytes(head.SerializeToString(deterministic=True)))
+        for bare, routes, tree in zip(self._bare.virtual_hosts, self._hosts, self._trees, strict=True):
+            if tree is not None:
+                bare.ClearField("matcher")
+            host = wire.Pieces(bytes(bare.SerializeToString(deterministic=True)))
+            if tree is None:
+                host.fields(_ROUTES, routes)
+            else:
+                host.extend(tree.inside(_MATCHER))
+            encoded.extend(host.inside(_HOSTS))
+        return encoded
 
 
 @functools.cache

@@ -55,22 +55,33 @@ def token_of(route: bytes) -> str | None:
 
 def entry(token: str, routes: Sequence[bytes]) -> bytes:
     """What stands in a `tree` for the routes that demand one token."""
-    return wire.field(1, wire.field(1, token.encode()) + wire.field(2, _on_match(routes)))
+    found = _on_match(routes).inside(2)
+    return wire.field(1, wire.field(1, token.encode()) + bytes(found))
 
 
-def tree(entries: Sequence[bytes], others: Sequence[bytes]) -> bytes:
+def tree(entries: Sequence[bytes], others: Sequence[bytes]) -> wire.Pieces:
     """The matcher of a virtual host, which Envoy takes in place of its routes; entries by token, each token once.
 
     Written by hand, as protobuf would: thousands of serialized routes are not copied from message to message.
     """
-    matched = wire.field(2, wire.field(1, _input()) + wire.field(2, b"".join(entries)))
-    return matched + wire.field(3, _on_match(others)) if others else matched
+    found = wire.Pieces(*entries).inside(2)
+    matched = wire.Pieces(wire.field(1, _input()))
+    matched.extend(found)
+    matched.inside(2)
+    if others:
+        matched.extend(_on_match(others).inside(3))
+    return matched
 
 
-def _on_match(routes: Sequence[bytes]) -> bytes:
+def _on_match(routes: Sequence[bytes]) -> wire.Pieces:
     """xds.type.matcher.v3.Matcher.OnMatch with the action to try these routes in order."""
-    listed = b"".join([wire.field(1, route) for route in routes])
-    return wire.field(2, _ACTION + wire.field(2, _ROUTE_LIST_URL + wire.field(2, listed)))
+    listed = wire.Pieces()
+    listed.fields(1, routes)
+    action = wire.Pieces(_ROUTE_LIST_URL)
+    action.extend(listed.inside(2))
+    chosen = wire.Pieces(_ACTION)
+    chosen.extend(action.inside(2))
+    return chosen.inside(2)
 
 
 @functools.cache
@@ -87,7 +98,7 @@ def _fold(host: Message) -> None:
         token = demanded(route)
         (others if token is None else of_token.setdefault(token, [])).append(pool.serialized(route))
     if of_token:
-        host.matcher.ParseFromString(tree([entry(token, of_token[token]) for token in sorted(of_token)], others))
+        host.matcher.ParseFromString(bytes(tree([entry(token, of_token[token]) for token in sorted(of_token)], others)))
         del host.routes[:]
 
 
