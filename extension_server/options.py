@@ -102,7 +102,7 @@ class Options:
     ext_proc: ExtProc
     certificates: Certificates
     ignored: tuple[str, ...]
-    """one sentence per flag that was given and has no effect"""
+    """one sentence per flag that was given and has no effect, or not all of it"""
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -168,6 +168,8 @@ class Flag:
     says: str
     ignored: str = ""
     """why it has no effect; empty: it has"""
+    partly: str = ""
+    """on what it should have an effect, and has none"""
 
 
 _COMPATIBLE: Final = "taken for compatibility, there is no such limit"
@@ -190,7 +192,12 @@ FLAGS: Final = (
     Flag("logFormat", "text", "text or json"),
     Flag("rootPrefix", "/", "path prefix of all AI routes"),
     Flag("endpointPrefixes", "", "openai:<prefix>,cohere:<prefix>,anthropic:<prefix>"),
-    Flag("requestHeaderAttributes", None, "header:attribute,… for metrics, spans and access logs"),
+    Flag(
+        "requestHeaderAttributes",
+        None,
+        "header:attribute,… for access logs",
+        partly="spans and metrics, which have no attributes of headers yet",
+    ),
     Flag("logRequestHeaderAttributes", None, "the same, for access logs"),
     Flag("spanRequestHeaderAttributes", None, "the same, for spans", "spans have no attributes of headers yet"),
     Flag("metricsRequestHeaderAttributes", None, "the same, for metrics", "metrics have no labels of headers yet"),
@@ -249,10 +256,11 @@ def _ignored(found: argparse.Namespace) -> Iterator[str]:
     """One sentence per reason."""
     given: dict[str, list[str]] = {}
     for flag in FLAGS:
-        if flag.ignored and getattr(found, flag.name) != flag.default:
-            given.setdefault(flag.ignored, []).append(f"--{flag.name}")
+        why = f"no effect, {flag.ignored}" if flag.ignored else f"no effect on {flag.partly}"
+        if (flag.ignored or flag.partly) and getattr(found, flag.name) != flag.default:
+            given.setdefault(why, []).append(f"--{flag.name}")
     for why, names in given.items():
-        yield f"{', '.join(names)}: no effect, {why}"
+        yield f"{', '.join(names)}: {why}"
 
 
 def _two_dashes(argument: str) -> str:

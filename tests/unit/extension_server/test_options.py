@@ -77,10 +77,19 @@ def test_the_flags_that_the_chart_writes() -> None:
     assert dict(found.endpoint_prefixes) == {"openai": "/", "cohere": "/co", "anthropic": "/anthropic"}
     assert found.log_attributes == (("x-team", "team.id"), ("x-user", "enduser"))
     assert found.ignored == (
+        ("--requestHeaderAttributes: no effect on spans and metrics, which have no attributes of headers yet"),
         (
             "--mcpSessionEncryptionSeed, --mcpSessionEncryptionIterations: no effect, "
             "kind MCPRoute is not served by this release"
         ),
+    )
+
+
+def test_attributes_of_spans_and_metrics_are_said_to_have_no_effect() -> None:
+    flags = ["--spanRequestHeaderAttributes=x-team:team", "--metricsRequestHeaderAttributes=x-team:team"]
+    assert read(flags, HERE).ignored == (
+        "--spanRequestHeaderAttributes: no effect, spans have no attributes of headers yet",
+        "--metricsRequestHeaderAttributes: no effect, metrics have no labels of headers yet",
     )
 
 
