@@ -6,6 +6,8 @@ unchanged; one dash or two. Flags of things that this release does not serve are
 """
 
 import argparse
+import contextlib
+import io
 import re
 import secrets
 import socket
@@ -159,6 +161,16 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         ),
         ignored=tuple(_ignored(found)),
     )
+
+
+def without_effect(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What `Options.ignored` says, of any command line: nothing for one that cannot be read."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            found, _ = _parser().parse_known_args([_two_dashes(each) for each in arguments])
+    except SystemExit:
+        return ()
+    return tuple(_ignored(found))
 
 
 @dataclass(frozen=True, slots=True)

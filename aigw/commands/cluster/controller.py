@@ -11,7 +11,8 @@ from cryptography.exceptions import InvalidSignature
 
 from aigw.commands.checks.base import Finding
 from aigw.commands.cluster import workloads
-from aigw.commands.cluster.state import Cluster, certificate_secret, moment
+from aigw.commands.cluster.state import Cluster, certificate_secret, containers, moment
+from extension_server import options
 from extension_server.controller.leader import LEASE
 
 WEBHOOK: Final = "envoy-ai-gateway-gateway-pod-mutator"
@@ -29,6 +30,20 @@ def deployment(cluster: Cluster) -> Iterable[Finding]:
     yield from workloads.deployment(cluster, settings.namespace, settings.controller, "controller", meaning)
     if cluster.readable("Service", "EndpointSlice"):
         yield from _service(cluster, meaning)
+    yield from _flags(cluster)
+
+
+def _flags(cluster: Cluster) -> Iterator[Finding]:
+    found = cluster.get("Deployment", cluster.settings.namespace, cluster.settings.controller)
+    for container in containers(found["spec"]["template"]) if found else ():
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        for sentence in options.without_effect([str(each) for each in words]):
+            yield Finding(
+                severity="note",
+                title=sentence,
+                meaning="the flag is taken, so that earlier values files go on working",
+                fix="take it out of the chart's values, so that nobody counts on it",
+            )
 
 
 def _service(cluster: Cluster, meaning: str) -> Iterator[Finding]:

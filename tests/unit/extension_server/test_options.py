@@ -3,7 +3,7 @@
 import pytest
 
 from extension_server.api.container import EnvVar
-from extension_server.options import Address, BadFlags, Certificates, ExtProc, Options, read
+from extension_server.options import Address, BadFlags, Certificates, ExtProc, Options, read, without_effect
 
 HERE = {"POD_NAMESPACE": "aigw-system", "POD_NAME": "pod-1"}
 
@@ -87,10 +87,13 @@ def test_the_flags_that_the_chart_writes() -> None:
 
 def test_attributes_of_spans_and_metrics_are_said_to_have_no_effect() -> None:
     flags = ["--spanRequestHeaderAttributes=x-team:team", "--metricsRequestHeaderAttributes=x-team:team"]
-    assert read(flags, HERE).ignored == (
+    told = (
         "--spanRequestHeaderAttributes: no effect, spans have no attributes of headers yet",
         "--metricsRequestHeaderAttributes: no effect, metrics have no labels of headers yet",
     )
+    assert read(flags, HERE).ignored == told
+    assert without_effect([*flags, "--of-another-release"]) == told
+    assert without_effect([*flags, "--webhookPort=none"]) == ()
 
 
 def test_variables_of_the_sidecar_may_be_written_as_in_containers() -> None:

@@ -295,6 +295,16 @@ FAULTS = (
         "1 of 2 replicas are ready",
         "get pods",
     ),
+    Fault(
+        "a flag without effect",
+        lambda every: find(every, "Deployment", "ai-gateway")["spec"]["template"]["spec"]["containers"][0][
+            "args"
+        ].append("--spanRequestHeaderAttributes=x-team:team"),
+        "controller",
+        "note",
+        "--spanRequestHeaderAttributes: no effect, spans have no attributes of headers yet",
+        "values",
+    ),
     Fault("no endpoints", drop("EndpointSlice"), "controller", "error", "has no ready endpoint", "selector"),
     Fault("no service", drop("Service"), "controller", "error", "Service envoy-ai-gateway-system/", "chart"),
     Fault(
