@@ -166,7 +166,9 @@ def doctor_of_cluster(*, namespace: str, envoy_gateway_namespace: str, kubeconfi
     def told() -> int:
         try:
             report = asyncio.run(work())
-        except (ApiError, NoCluster) as exc:
+        except NoCluster as exc:
+            raise UnusableInput(f"{exc}; name one with --kubeconfig, or set KUBECONFIG") from exc
+        except ApiError as exc:
             raise UnusableInput(str(exc)) from exc
         return _diagnosed(report, form)
 

@@ -87,6 +87,8 @@ def _verdict(seen: Seen, problems: Sequence[Problem], *, judged: bool) -> Object
 
 def _note(found: Verdict, passed_over: Sequence[str]) -> str:
     """What was looked at, if it is not everything."""
+    if found.whole and found.elsewhere.intersection(found.errors):
+        return "judged as aigw run takes it; for a cluster: --kubernetes"
     if found.whole or not found.objects:
         return ""
     judged = counted(sum(seen.ours for seen in found.objects), "object")

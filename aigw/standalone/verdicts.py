@@ -13,7 +13,7 @@ from extension_server.api import aigateway, envoy_gateway, gateway
 from extension_server.api.aigateway import AIGatewayRoute, AIServiceBackend, AnyBackendSecurityPolicy
 from extension_server.api.base import Object
 from extension_server.api.gateway import BackendTLSPolicy, Gateway, HTTPRoute
-from extension_server.compile import backends
+from extension_server.compile import unserved
 from extension_server.compile.gateway import compile_gateway, sorted_findings
 from extension_server.compile.result import Compiled, Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
@@ -49,7 +49,7 @@ def judge(loaded: Loaded, *, token_key: bytes, created: int = 0, gateway: str = 
         aws_environment=loaded.aws_environment,
         created=created,
     )
-    findings = sorted_findings((*compiled.findings, *references(loaded.snapshot)))
+    findings = sorted_findings((*compiled.findings, *references(loaded.snapshot), *_unserved(loaded, compiled)))
     ordered = sorted(findings, key=lambda finding: loaded.documents.get(finding.object, 0))
     return Verdicts(
         compiled=compiled,
@@ -60,6 +60,16 @@ def judge(loaded: Loaded, *, token_key: bytes, created: int = 0, gateway: str = 
         ),
         elsewhere=frozenset(loaded.sentence(finding) for finding in ordered if finding.reason == _ELSEWHERE),
     )
+
+
+def _unserved(loaded: Loaded, compiled: Compiled) -> Iterator[Finding]:
+    """What nothing refers to is not compiled, and may not be served all the same."""
+    told = {(finding.object, finding.field) for finding in compiled.findings}
+    for object_ in loaded.snapshot:
+        for finding in unserved.findings(object_):
+            # AWS keys of the environment are there or not, which only compiling knows.
+            if (finding.object, finding.field) not in told and not isinstance(object_, AnyBackendSecurityPolicy):
+                yield replace(finding, severity="warning")
 
 
 def the_gateway(loaded: Loaded, wanted: str = "") -> ObjectRef:
@@ -87,7 +97,6 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
         if proxy.spec.provider is not None:
             message = "is left out: it says how Envoy is deployed, and standalone starts Envoy itself"
             yield _finding(proxy, "spec.provider", "Ignored", message, warning=True)
-    yield from _schemas(snapshot)
     for route in snapshot.all(AIGatewayRoute):
         yield from _parents(snapshot, route, route.spec.parent_refs if route.spec else ())
     for http_route in snapshot.all(HTTPRoute):
@@ -103,13 +112,6 @@ def references(snapshot: Snapshot) -> Iterator[Finding]:
             for index, reference in enumerate(each.spec.targets):
                 known = reference.group == gateway.GROUP and reference.kind in ("Gateway", "HTTPRoute")
                 yield from _target(snapshot, each, index, reference.kind, reference.name, known=known)
-
-
-def _schemas(snapshot: Snapshot) -> Iterator[Finding]:
-    """Backends that no translator is there for, whether a rule refers to them or not."""
-    for backend in snapshot.all(AIServiceBackend):
-        if backend.spec is not None:
-            yield from backends.not_served(backend, backend.spec.schema_, "warning")
 
 
 def _parents(

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -75,6 +75,9 @@ class ApiError(Exception):
     def refused(self) -> bool:
         """The same request would be refused again."""
         return self.status in (400, 403, 405, 413, 422)
+
+
+_KUBECONFIG: Final = "~/.kube/config"
 
 
 class NoCluster(Exception):
@@ -152,6 +155,12 @@ class Api(Protocol):
         """Nothing happens to an object that is not there, or has another uid."""
 
 
+def _one_is_there(files: Sequence[str]) -> None:
+    """The library goes on without, and then misses what would stand there. Raises NoCluster."""
+    if not any(Path(each).expanduser().is_file() for each in files if each):
+        raise NoCluster(f"no Kubernetes cluster to connect to: there is no file {' or '.join(files)}")
+
+
 class KubernetesApi:
     """`Api` over HTTPS."""
 
@@ -166,11 +175,13 @@ class KubernetesApi:
         configuration = Configuration()
         try:
             if kubeconfig is not None:
+                _one_is_there([str(kubeconfig)])
                 await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
             elif "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG"):
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # theirs
             else:
-                await config.load_config(client_configuration=configuration)
+                _one_is_there((os.environ.get("KUBECONFIG") or _KUBECONFIG).split(os.pathsep))
+                await config.load_kube_config(client_configuration=configuration)
         except (config.ConfigException, OSError, ValueError) as exc:
             raise NoCluster(f"no Kubernetes cluster to connect to: {exc}") from exc
         return configuration

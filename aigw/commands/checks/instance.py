@@ -62,7 +62,7 @@ def _configuration(context: Context, instance: processes.Instance) -> Sequence[F
         fix = "run aigw doctor as the user of aigw run, and with its AIGW_RUNTIME_DIR"
         return (Finding(severity="warning", title=why, fix=fix),)
     hash_ = path.stem.removeprefix("filter-")
-    served = context.verdict.served if context.verdict else None
+    served = context.verdict.served if context.verdict and not context.verdict.errors else None
     if served is None:
         return (Finding(severity="note", title=f"configuration {hash_} runs; no valid file to compare it with"),)
     name = context.source.name if context.source else ""

@@ -8,6 +8,7 @@ from aigw.commands.cluster.checks import CLUSTER
 from aigw.commands.doctor import Checked, Report, examine
 from tests.unit.aigw.commands import cluster_world as world
 from tests.unit.aigw.commands.cluster_world import FAULTS, NOW, Fault
+from tests.unit.aigw.commands.world import invoke
 
 
 def examined(every: list[world.Document], **unreadable: str) -> Report:
@@ -67,3 +68,17 @@ def test_the_tag_of_a_private_build_of_envoy_gateway_says_nothing() -> None:
     deployment = world.find(every, "Deployment", "envoy-gateway")
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example.com:5000/gateway:1"
     assert bad(examined(every)) == []
+
+
+@pytest.mark.parametrize("arguments", [("--kubernetes",), ("--kubeconfig", "/no/such/file")])
+def test_without_a_cluster_it_is_said_where_one_was_looked_for(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+    result = invoke("doctor", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "aigw: no Kubernetes cluster to connect to: there is no file /no/such/file; name one with --kubeconfig, "
+        "or set KUBECONFIG\n"
+    )
