@@ -16,7 +16,7 @@ def test_what_is_right_of_a_file_with_errors_is_checked_all_the_same(tmp_path: P
     checks = {each["check"]: each for each in report["checks"]}
     titles = [finding["title"] for finding in checks["file"]["findings"]]
     assert len(titles) == 2
-    assert titles[0].startswith("document 6 (AIServiceBackend default/anthropic): spec.schema.name: Unsupported value")
+    assert titles[0].startswith("document 7 (AIServiceBackend default/anthropic): spec.schema.name: Unsupported value")
     assert "listener http" in str(checks["ports"]["findings"])
 
 
