@@ -179,7 +179,7 @@ class _Collector:
         self, route: AIGatewayRoute, field: str, service: str, parts: Iterable[Object]
     ) -> Iterator[Problem]:
         """`field`: of the reference to the AIServiceBackend `service`, which `parts` belong to."""
-        objects = {service, *map(_title, parts)}
+        objects = {service, *map(_title, parts), *self._refused_policies(service)}
         said: list[str] = []
         own = (
             each
@@ -245,6 +245,16 @@ class _Collector:
                 )
             ),
         )
+
+    def _refused_policies(self, service: str) -> Iterator[str]:
+        """Policies for the backend that cannot be used: it is shown without its credential."""
+        for ref, content in self._served.loaded.refused.items():
+            spec = content.get("spec")
+            targets = spec.get("targetRefs") if isinstance(spec, dict) else None
+            for target in targets if ref.kind == "BackendSecurityPolicy" and isinstance(targets, list) else ():
+                name = target.get("name") if isinstance(target, dict) else None
+                if str(ObjectRef("AIServiceBackend", ref.namespace, str(name))) == service:
+                    yield str(ref)
 
     def _parts(self, service: AIServiceBackend, target: eg.Backend | None) -> Iterator[Object]:
         yield from self._served.loaded.snapshot.policies_of((service.namespace, service.name))

@@ -7,7 +7,7 @@ variable or a file. All errors are reported together, in the order of the file, 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -55,6 +55,8 @@ class Loaded:
     """in the order of the file; what they are about is not in the snapshot. None in what `read` returns."""
     elsewhere: frozenset[str] = frozenset()
     """those of `errors` that a cluster would not have: kinds and fields for Envoy Gateway, or without effect there"""
+    refused: Mapping[ObjectRef, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """what the objects that cannot be used say; a Secret's keys may be among it"""
     others: tuple[ObjectRef, ...] = ()
     """objects of kinds that standalone does not know at all; `errors` and `elsewhere` name them too"""
 
@@ -107,6 +109,7 @@ def read_usable(text: str, file: str, environment: Mapping[str, str], *, home: P
         warnings=tuple(reader.warnings),
         errors=tuple(reader.errors),
         elsewhere=frozenset(reader.elsewhere),
+        refused=MappingProxyType(reader.refused),
         others=tuple(reader.others),
     )
 
@@ -134,6 +137,7 @@ class _Reader:
         self.elsewhere: list[str] = []
         self.others: list[ObjectRef] = []
         self.problems: dict[ObjectRef, str] = {}
+        self.refused: dict[ObjectRef, Mapping[str, Any]] = {}
         self.warnings: list[str] = []
 
     def add(self, document: Document) -> None:
@@ -193,6 +197,7 @@ class _Reader:
             ref = documents.ref_of(content)
             place = f"{place} ({ref})"
             self.problems.setdefault(ref, "; ".join(texts))
+            self.refused.setdefault(ref, content)
         sentences = [f"{place}: {text}" for text in texts]
         self.errors += sentences
         self.elsewhere += sentences if elsewhere else ()

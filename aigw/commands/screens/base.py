@@ -57,9 +57,10 @@ def mark(console: Console, severity: str) -> Text:
     return Text((_MARKS if unicode else _PLAIN_MARKS)[severity], style=STYLES[severity])
 
 
-def problem(console: Console, each: Problem, *, indent: int = 4) -> None:
-    """What is wrong with the object that was named before."""
-    text = Text(f"{each.field}: " if each.field else "", style=STYLES[each.severity])
+def problem(console: Console, each: Problem, *, indent: int = 4, named: bool = True) -> None:
+    """What is wrong with an object; `named`: it was named just before."""
+    place = (each.field,) if named else (each.object, each.field)
+    text = Text("".join(f"{part}: " for part in place if part), style=STYLES[each.severity])
     text.append(each.message, style="default")
     pairs(console, [(each.severity, text)], indent=indent, width=7)
 

@@ -29,11 +29,8 @@ def draw(console: Console, explanation: Explanation) -> None:
         _rule(console, rule)
     if not explanation.requests:
         console.print()
-        console.print(
-            counted(len(explanation.rules), "rule")
-            + ". Add --model, --host, --path, --header or --body to follow one request.",
-            style="dim",
-        )
+        more = ". Add --model, --host, --path, --header or --body to follow one request." if explanation.rules else ""
+        console.print(f"{counted(len(explanation.rules), 'rule')}{more}", style="dim")
     errors = sum(each.severity == "error" for each in explanation.problems)
     if errors:
         text = f"{counted(errors, 'error')}: a cluster serves the rest, as shown; aigw run does not start"
@@ -188,7 +185,7 @@ def _backend(console: Console, backend: BackendFacts, total: int) -> None:
         line.append(f"  weight {backend.weight} of {total}", style="dim")
     marked(console, severity, line)
     for each in backend.problems:
-        problem(console, each)
+        problem(console, each, named=each.object.startswith("AIGatewayRoute "))
     pairs(
         console,
         [

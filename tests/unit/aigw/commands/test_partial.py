@@ -82,6 +82,13 @@ def test_everything_that_is_right_is_translated(tmp_path: Path) -> None:
     assert "# 2 errors: what is wrong is left out" in result.stdout
 
 
+def test_a_policy_that_cannot_be_used_is_named_at_the_backend_that_it_is_for(tmp_path: Path) -> None:
+    found = told("explain", written(tmp_path, example().replace("type: AnthropicAPIKey", "type: Nothing")), code=1)
+    (backend,) = found["rules"][2]["backends"]
+    assert backend["credential"]["type"] == ""
+    assert {each["object"] for each in backend["problems"]} == {"BackendSecurityPolicy default/anthropic-key"}
+
+
 @pytest.mark.parametrize("command", ["explain", "translate"])
 def test_what_has_no_part_in_it_is_passed_over_by_name(tmp_path: Path, command: str) -> None:
     deployment = files.object_("apps/v1", "Deployment", "d", {"replicas": 1})
