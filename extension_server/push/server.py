@@ -6,7 +6,8 @@
     await server.serve("0.0.0.0:18003")              # listens as soon as there is a certificate
 
 A filter that is slow or silent holds up no other one: each stream waits for its own filter's report before the next
-update, and then sends only the newest.
+update, and then sends only the newest. Filters follow the replica that leads; from another one they get a first
+configuration when they have none, so that pods can start while nobody leads.
 """
 
 import asyncio
@@ -102,7 +103,7 @@ class PushServer:
 
     def accept(self, accepts: bool) -> None:
         """Whether this replica is the one that filters follow: what they run is known only where they are connected,
-        and the one that writes the status has to know it. The others send them on."""
+        and the one that writes the status has to know it. The others send them on, at once or (`_started`) soon."""
         self._accepts = accepts
         if not accepts:
             self._end_streams(_NOT_LEADING)
@@ -119,12 +120,11 @@ class PushServer:
         )
 
     async def _follow(self, _: object, context: _Context) -> None:
-        if not self._accepts:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, _NOT_LEADING)
         if len(self._streams) >= MAX_STREAMS:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many filters at a time; try again")
         # A handler that is cancelled by anybody but its caller sends no status: the caller would wait for ever.
-        stream = asyncio.create_task(self._stream(context))
+        serve = self._stream if self._accepts else self._started
+        stream = asyncio.create_task(serve(context))
         self._streams.add(stream)
         try:
             await asyncio.wait((stream,))
@@ -140,6 +140,30 @@ class PushServer:
         found = await self._identified(context)
         await context.send_initial_metadata((push.ACCEPTED,))
         await self._served(found, context)
+
+    async def _started(self, context: _Context) -> None:
+        """What a replica that does not lead does. It says nothing about what then runs: that is for the one that leads,
+        to which the filter goes next. Nobody is asked about filters that are only sent on."""
+        try:
+            async with asyncio.timeout(HELLO_LIMIT):
+                hello = await _report(context)
+            match hello:
+                case Hello(contract=push.CONTRACT, state=push.NOTHING):
+                    found = await self._identified(context)
+                    if self._feed.newest(found.gateway) is not None and await self._first(found, context):
+                        return
+        except (TimeoutError, _Silent, BadMessage) as exc:
+            _log.debug("%s is sent on: %s", context.peer(), exc)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, _NOT_LEADING)
+
+    async def _first(self, found: Filter, context: _Context) -> bool:
+        """Whether it runs now. Raises _Silent, BadMessage."""
+        await context.send_initial_metadata((push.ACCEPTED,))
+        report = await _sent(context, self._feed.update(found.gateway, push.NOTHING))
+        if not isinstance(report, Running):
+            return False
+        _log.info("%s has a first configuration, for %s", found.pod, found.gateway)
+        return True
 
     async def _identified(self, context: _Context) -> Filter:
         token = ""

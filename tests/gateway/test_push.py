@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from extension_server.controller.leader import LEASE, LEASES
 from filters.contract import jsonlib
 from filters.push.state import StateFolder
 from tests.support import push_processes as processes
@@ -106,6 +108,21 @@ def test_changes_reach_the_filter_which_outlives_its_controller(world: World, tm
             assert len(filter_.loaded()) == loads, "the same configuration is not loaded again"
             api.apply(another(namespace, "m3", "third"))
             wait_until(lambda: filter_.ask("m3")[0] == 200, "a change after the restart")
+
+
+def test_a_filter_starts_while_nobody_leads(world: World, tmp_path: Path) -> None:
+    api, namespace = world.api, world.namespace
+    spec = {"holderIdentity": "killed", "leaseDurationSeconds": 3600, "renewTime": f"{datetime.now(UTC):%FT%T.%fZ}"}
+    lease = {"name": LEASE, "namespace": namespace}
+    api.create({"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": lease, "spec": spec})
+    proof = processes.proxy(api, namespace, (namespace, "edge"))
+    with processes.controller(api, namespace, tmp_path, "--enableLeaderElection=true") as other:
+        other.ready()
+        with processes.filter_process(other.config_port, world.authorities, proof, tmp_path / "state") as filter_:
+            wait_until(lambda: filter_.health() == 200, "healthy")
+            assert filter_.ask("m1") == (200, "Bearer sk-1")
+            wait_until(lambda: "another replica of the controller leads" in filter_.log(), "sent on")
+            assert filter_.ask("m1") == (200, "Bearer sk-1")
 
 
 async def test_each_filter_gets_its_own_gateway_and_nothing_else(world: World, tmp_path: Path) -> None:

@@ -263,18 +263,54 @@ class _Short:
         return push_server.Filter(found.gateway, found.pod, found.uid, 0.2)
 
 
-async def test_who_does_not_lead_sends_filters_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_does_not_lead_gives_a_first_configuration_and_sends_filters_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pods = Pods()
     async with served(Serving(pods), CERTIFICATE) as serving:
         serving.server.accept(False)
         serving.feed.put(compiled(EDGE, [1]))
         filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
         async with filter_.running():
-            await eventually(lambda: filter_.waits >= 2)
-            assert pods.reviews == 0
+            await eventually(lambda: filter_.target.hashes == [hash_of([1])])
+            serving.feed.put(compiled(EDGE, [1, 2]))
+            waits = filter_.waits
+            await eventually(lambda: filter_.waits >= waits + 3)
+            assert filter_.target.hashes == [hash_of([1])]
+            assert pods.reviews == 1
+            assert serving.running() == ()
             serving.server.accept(True)
-            await eventually(lambda: serving.running() == (hash_of([1]),))
+            await eventually(lambda: serving.running() == (hash_of([1, 2]),))
     assert any("another replica of the controller leads" in each for each in caplog.messages)
+
+
+async def test_who_does_not_lead_gives_nothing_to_strangers(tmp_path: Path) -> None:
+    async with served(Serving(Pods()), CERTIFICATE) as serving:
+        serving.server.accept(False)
+        serving.feed.put(compiled(EDGE, [1]))
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, "h.e.unknown")
+        async with filter_.running():
+            await eventually(lambda: filter_.waits >= 2)
+        assert filter_.target.hashes == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        push.encode(Hello(99, "9.9.9", push.NOTHING)),
+        push.encode(Hello(push.CONTRACT, "", push.State("theirs", "c"))),
+        push.encode(Running(push.NOTHING)),
+        b"noise",
+    ],
+)
+async def test_who_does_not_lead_asks_nobody_about_whom_it_can_only_send_on(message: bytes) -> None:
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving, stream(serving, pods.add("proxy")) as call:
+        serving.server.accept(False)
+        serving.feed.put(compiled(EDGE, [1]))
+        await call.write(message)
+        assert await end(call) == grpc.StatusCode.UNAVAILABLE
+        assert pods.reviews == 0
 
 
 async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
