@@ -91,6 +91,7 @@ def _note(found: Verdict, passed_over: Sequence[str]) -> str:
         return "judged as aigw run takes it; for a cluster: --kubernetes"
     if found.whole or not found.objects:
         return ""
-    judged = counted(sum(seen.ours for seen in found.objects), "object")
-    others = f"; not judged: {', '.join(passed_over)}" if passed_over else ""
-    return f"{judged} judged as Kubernetes would{others}"
+    number = sum(seen.ours for seen in found.objects)
+    judged = f"{counted(number, 'object')} judged as Kubernetes would" if number else ""
+    others = f"{NOT_JUDGED}: {', '.join(passed_over)}" if passed_over else ""
+    return "; ".join(filter(None, (judged, others)))

@@ -15,7 +15,8 @@ from typing import Any, Final
 from aigw.standalone import documents
 from aigw.standalone.yaml_documents import BadYaml, Document
 from extension_server.api import core, kinds
-from extension_server.api.base import InvalidObject, Object, Problem, parse, parse_stored
+from extension_server.api.base import InvalidObject, Object, Problem, parse, parse_part, parse_stored
+from extension_server.api.gateway import Gateway, Listener
 from extension_server.compile import unserved
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.snapshot import Snapshot, ref_of
@@ -183,9 +184,9 @@ class _Reader:
         except InvalidObject as exc:
             foreign = not kinds.is_ours(model)
             texts = [f"{problem.field}: {_text(problem, foreign)}" for problem in exc.problems]
-            left_out = foreign and all(problem.unknown_field for problem in exc.problems)
-            self._refuse(place, content, texts, elsewhere=foreign and any(_FOREIGN_HINT in text for text in texts))
-            return _without_unknown(model, readable) if left_out else None
+            elsewhere = foreign and any(_FOREIGN_HINT in text for text in texts)
+            self._refuse(place, content, texts, elsewhere=elsewhere)
+            return _without_unknown(model, readable) if elsewhere else None
         if isinstance(object_, unserved.KINDS):
             self._refuse(place, content, (unserved.of_kind(object_.kind),), elsewhere=True)
             return None
@@ -243,11 +244,24 @@ class _Reader:
 
 
 def _without_unknown(model: type[Object], content: Mapping[str, Any]) -> Object | None:
-    """An object of Envoy Gateway's without the fields that only Envoy Gateway knows."""
+    """An object of Envoy Gateway's without the fields and listeners that only Envoy Gateway knows; None when there is
+    more to it."""
+    spec = content.get("spec")
+    if model is Gateway and isinstance(spec, dict) and isinstance(spec.get("listeners"), list):
+        spec = {**spec, "listeners": [each for each in spec["listeners"] if _is_readable(each)]}
+        content = {**content, "spec": spec}
     try:
         return parse_stored(model, content)
     except InvalidObject:
-        return None  # what is said about the unknown fields is enough
+        return None  # what is said about the object is enough
+
+
+def _is_readable(listener: object) -> bool:
+    try:
+        parse_part(Listener, listener)
+    except InvalidObject:
+        return False
+    return True
 
 
 def _text(problem: Problem, foreign: bool) -> str:

@@ -79,7 +79,7 @@ def validate_text(
         broken = any(ref.kind == "Gateway" for ref in loaded.snapshot.problems)
         messages = () if broken else exc.messages
         return Verdict((*loaded.errors, *messages), loaded.warnings, elsewhere=loaded.elsewhere, objects=seen.objects)
-    built = _built(loaded.snapshot, found.compiled)
+    built = _built(loaded, found.compiled)
     errors = (*found.errors, *(loaded.sentence(finding) for finding in built.refused))
     follows = _naming(loaded.snapshot.problems)
     return Verdict(
@@ -119,17 +119,17 @@ class _Built:
     refused: tuple[Finding, ...]
 
 
-def _built(snapshot: Snapshot, compiled: Compiled) -> _Built:
+def _built(loaded: Loaded, compiled: Compiled) -> _Built:
     """Envoy's configuration without the listeners and the user's routes that standalone cannot make."""
     nowhere = tls.Files(PurePath("/"), PurePath("/"))
     refused: list[Finding] = []
-    rest: Snapshot | None = snapshot
+    rest: Snapshot | None = loaded.snapshot
     while rest is not None:
         try:
             world = World(rest, compiled)
             xds = build.build(world, nowhere, default_log=default_access_log(), address="127.0.0.1")
         except NotServable as exc:
-            refused += (_as_written(finding, rest, snapshot, compiled.gateway) for finding in exc.findings)
+            refused += (_as_written(finding, rest, loaded, compiled.gateway) for finding in exc.findings)
             rest = _without(rest, exc.findings, compiled.gateway)
         else:
             return _Built(xds, tuple(refused))
@@ -164,13 +164,19 @@ def _reduced(gateway: Gateway, field: str) -> tuple[Gateway, ...]:
     return (gateway.model_copy(update={"spec": spec}),)
 
 
-def _as_written(finding: Finding, rest: Snapshot, snapshot: Snapshot, gateway: ObjectRef) -> Finding:
+def _as_written(finding: Finding, rest: Snapshot, loaded: Loaded, gateway: ObjectRef) -> Finding:
     """Listeners are counted as in the file, also when some are left out already."""
     found = _LISTENER.fullmatch(finding.field)
     if finding.object != gateway or found is None:
         return finding
     name = _gateway(rest, gateway).spec.listeners[int(found["index"])].name
-    written = [each.name for each in _gateway(snapshot, gateway).spec.listeners]
+    content = loaded.refused.get(gateway)
+    # A Gateway with listeners that standalone does not know was not read whole.
+    written = (
+        [each.name for each in _gateway(loaded.snapshot, gateway).spec.listeners]
+        if content is None
+        else [each.get("name") if isinstance(each, dict) else None for each in content["spec"]["listeners"]]
+    )
     return replace(finding, field=f"spec.listeners[{written.index(name)}]{found['rest']}")
 
 

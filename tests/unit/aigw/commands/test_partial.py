@@ -132,6 +132,22 @@ def test_a_listener_without_its_certificate_is_named_by_its_place_and_the_others
     assert [each["name"] for each in found["xds"]["patched"]["listeners"]] == ["default/aigw/http"]
 
 
+def test_listeners_that_no_ai_route_can_use_are_left_out(tmp_path: Path) -> None:
+    text = example().replace(
+        "  - name: http\n",
+        "  - {name: tls, protocol: TLS, port: 443, tls: {mode: Passthrough}}\n"
+        "  - {name: https, protocol: HTTPS, port: 444}\n"
+        "  - name: http\n",
+    )
+    found = told("translate", written(tmp_path, text), code=1)
+    assert [(each["severity"], each["field"]) for each in found["problems"]] == [
+        ("warning", "spec.listeners[0].protocol"),
+        ("warning", "spec.listeners[0].tls.mode"),
+        ("error", "spec.listeners[1].tls.certificateRefs"),
+    ]
+    assert [each["name"] for each in found["xds"]["patched"]["listeners"]] == ["default/aigw/http"]
+
+
 def test_without_a_configuration_of_envoy_rules_are_explained_all_the_same(tmp_path: Path) -> None:
     policy = files.object_(
         f"{files.EG}/v1alpha1",
