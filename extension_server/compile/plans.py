@@ -1,4 +1,4 @@
-"""How a rule is served (docs/architecture.md, "plans"): `single` when it does not matter which backend Envoy picks."""
+"""How a rule is served (docs/glossary.md, "plan"): `single` when it does not matter which backend Envoy picks."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from extension_server.controller.world import Part
 
 
 def wanted(part: Part | None) -> dict[ObjectRef, Document]:
-    """What must exist for a route. Nothing for one whose Gateways are all somebody else's."""
+    """What must exist for a route: nothing where it was not compiled, or has no spec."""
     if part is None or part.route is None:
         return {}
     return {ref_of(each): each.dump() for each in part.route.generated.objects()}

@@ -1,10 +1,12 @@
 """The controller: from what the watches say to configurations published and objects written. One instance per process.
 
     watches ─► store ─► world (compile what changed) ─► sinks (hooks, push)     on every replica
+                                                    ├─► gateway_notes           whichever is called by Envoy Gateway
                                                     └─► writer                  on the leader
 
-Changes are taken in batches: what came while one pass ran is the next pass. A pass never waits for the API server,
-except for the content of a Secret that is referred to and has changed.
+Begin at `Controller._pass`: one batch of changes, from the store to the sinks and the writer's queue. What came while
+one pass ran is the next pass. A pass never waits for the API server, except for the content of a Secret that is
+referred to and has changed.
 """
 
 import asyncio
@@ -15,29 +17,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from datetime import datetime
 from typing import Any, Final
 
-from extension_server.api.gateway import Gateway
-from extension_server.compile import attachment
 from extension_server.compile.reads import Key
 from extension_server.compile.result import Compiled, Finding, ObjectRef
-from extension_server.controller import status
 from extension_server.controller.client import Api, ApiError, Resource, backed_off
-from extension_server.controller.events import Events
-from extension_server.controller.kinds import BY_KIND, WATCHED
+from extension_server.controller.gateway_notes import GatewayNotes
+from extension_server.controller.kinds import WATCHED
 from extension_server.controller.leader import Elector
+from extension_server.controller.means import Means
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
-from extension_server.controller.queue import WorkQueue
+from extension_server.controller.progress import Progress
 from extension_server.controller.store import Change, Store
 from extension_server.controller.token_key import SECRETS
 from extension_server.controller.watch import Watcher
 from extension_server.controller.world import World
-from extension_server.controller.writer import LONGEST_WAIT, Writer
+from extension_server.controller.writer import Writer
 
 SETTLE: Final = 30.0
 """Seconds that filters have to connect after a start, before "none" is believed."""
-TRANSLATE_ANNOTATION: Final = "gateway.envoyproxy.io/ai-gateway-translate"
-"""On a Gateway: when Envoy Gateway was last asked to translate it again. It takes annotations of this prefix along into
-what it translates, so a new value is a change."""
 _PARTS_AT_ONCE: Final = 20
 """about 20 ms of compiling; then hooks and watches get their turn"""
 _READS_AT_ONCE: Final = 16
@@ -68,7 +65,6 @@ class Controller:
         `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled.
         `duties` run while this process leads, until cancelled."""
         self._api = api
-        self._now = now
         self._measure = measure or _unmeasured
         self._duties = duties
         self._world = world
@@ -85,19 +81,25 @@ class Controller:
             for namespace in ((namespaces or (None,)) if watched.namespaced else (None,))
         ]
         self._observations = Observations()
-        self._writer = Writer(api, store, world, reports, self._observations, self._resource_of, self._changed, now)
-        self._events = Events(api, now)
-        self._told: dict[ObjectRef, frozenset[Finding]] = {}
-        self._annotations: WorkQueue[ObjectRef] = WorkQueue()
+        means = Means(
+            api=api,
+            store=store,
+            world=world,
+            reports=reports,
+            observations=self._observations,
+            resource_of=self._resource_of,
+            changed=self._changed,
+            now=now,
+        )
+        self._writer = Writer(means)
+        self._notes = GatewayNotes(means, leads=lambda: self.leading)
+        self._progress = Progress(world, reports)
         self._unanswered: set[ObjectRef] = set()
-        """Gateways whose last translation knew nothing of their AI routes"""
-        self._again: set[ObjectRef] = set()
-        """Gateways that Envoy Gateway is to translate again"""
-        self._leading = False
-        self._levels: dict[ObjectRef, int | None] = {}
-        self._troubles: dict[ObjectRef, tuple[str, ...]] = {}
+        """Gateways whose last translation knew less of their AI routes than there was to know"""
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
+        """Gateway → by what the sinks tell its last result from another"""
         self._shadowed: dict[ObjectRef, frozenset[Finding]] = {}
+        """Gateway → what its last result says about routes that do not know it by themselves"""
         self._busy = False
         self.ready = asyncio.Event()
         """Everything that was there at the start is compiled and published."""
@@ -109,15 +111,15 @@ class Controller:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             for watcher in self._watchers:
-                group.create_task(watcher.run(), name=f"watch of {watcher}")
+                group.create_task(watcher.run(), name=f"watch of {watcher.plural}")
             group.create_task(self._reconcile(), name="reconcile")
             group.create_task(self._write(), name="write")
-            group.create_task(self._annotate(), name="annotate")
+            group.create_task(self._note(), name="notes on Gateways")
 
     @property
     def idle(self) -> bool:
         """Nothing is left to do about what is known."""
-        return self.ready.is_set() and not (self._busy or self._pending or (self._leading and not self._writer.idle))
+        return self.ready.is_set() and not (self._busy or self._pending or (self.leading and not self._writer.idle))
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -132,7 +134,7 @@ class Controller:
     @property
     def leading(self) -> bool:
         """This process writes."""
-        return self._leading
+        return self.lead.is_set()
 
     def is_run(self, gateway: ObjectRef, config_hash: str) -> bool:
         """Whether every filter that is connected here can serve requests with this configuration of the Gateway."""
@@ -163,7 +165,7 @@ class Controller:
         if gateway in concerned:
             checks.update(self._world.routes_of(gateway))
         self._changed(Change(checks=checks))
-        self._annotations.add((gateway,))
+        self._notes.add((gateway,))
 
     # ---- compiling
 
@@ -194,14 +196,14 @@ class Controller:
         """Those of which something is known now. (A Gateway of another controller's namespaces never is.)"""
         due = [gateway for gateway in gateways if gateway in self._published]
         self._unanswered.difference_update(due)
-        self._again.update(due)
-        self._annotations.add(due)
+        self._notes.translate_again(due)
 
     async def _pass(self, change: Change) -> int:
         """Returns how many objects were compiled."""
         touched: set[ObjectRef] = set()
         compiled = 0
         keys: Collection[Key] = change.keys
+        # Once, as a rule. Again for Secrets that only what has just been compiled refers to: their content is not here.
         while keys:
             self._world.read_policies(self._store.view(), keys)
             secrets = self._world.secrets()
@@ -217,19 +219,48 @@ class Controller:
             compiled += len(recompiled)
             touched.update(recompiled)
             keys = self._store.stale_secrets(self._world.secrets() - secrets)
+        touched.update(await self._publish_all())
+        if touched:
+            self._store.forget_secrets(self._world.secrets())
+        if self.leading:
+            self._writer.add(sorted(touched | change.checks))
+        return compiled
+
+    async def _publish_all(self) -> set[ObjectRef]:
+        """Puts together and publishes the Gateways that something has changed for. Returns as `_publish` does."""
+        concerned: set[ObjectRef] = set()
         view = self._store.view()
         for gateway in self._world.dirty():
             try:
-                touched.update(self._publish(gateway, self._world.assemble(view, gateway)))
+                concerned |= self._publish(gateway, self._world.assemble(view, gateway))
             except Exception:
                 # Its last good configuration stays; the other Gateways are served.
                 _log.exception("%s cannot be put together", gateway)
             await asyncio.sleep(0)
-        if touched:
-            self._store.forget_secrets(self._world.secrets())
-        if self._leading:
-            self._writer.add(sorted(touched | change.checks))
-        return compiled
+        return concerned
+
+    def _publish(self, gateway: ObjectRef, compiled: Compiled | None) -> set[ObjectRef]:
+        """Returns the objects whose status says something about the Gateway."""
+        if compiled is None:
+            self._progress.forget(gateway)
+            self._notes.forget(gateway)
+            self._shadowed.pop(gateway, None)
+            self._observations.forget(gateway)
+            if self._published.pop(gateway, None) is not None:
+                for sink in self._sinks:
+                    sink.remove(gateway)
+            return set(self._world.routes_of(gateway))
+        before, self._shadowed[gateway] = self._shadowed.get(gateway, frozenset()), frozenset(compiled.shadowed)
+        concerned = {finding.object for finding in before ^ self._shadowed[gateway]}
+        content = (compiled.config_hash, compiled.credentials_hash, compiled.rules, compiled.fallbacks)
+        if self._published.get(gateway) == content:
+            return concerned
+        for sink in self._sinks:
+            sink.put(compiled)
+        self._published[gateway] = content
+        if self.ready.is_set() and gateway in self._unanswered:
+            self._ask_again([gateway])
+        return self._progress.news(gateway) | concerned
 
     async def _load(self, secrets: Collection[ObjectRef]) -> None:
         """Content of those that are there, whatever it takes: without it, rules would fail closed that need not."""
@@ -255,55 +286,13 @@ class Controller:
 
         await asyncio.gather(*(load(ref) for ref in self._store.stale_secrets(secrets)))
 
-    def _publish(self, gateway: ObjectRef, compiled: Compiled | None) -> set[ObjectRef]:
-        """Returns the objects whose status says something about the Gateway."""
-        if compiled is None:
-            self._levels.pop(gateway, None)
-            self._told.pop(gateway, None)
-            self._shadowed.pop(gateway, None)
-            self._observations.forget(gateway)
-            if self._published.pop(gateway, None) is not None:
-                for sink in self._sinks:
-                    sink.remove(gateway)
-            return set(self._world.routes_of(gateway))
-        before, self._shadowed[gateway] = self._shadowed.get(gateway, frozenset()), frozenset(compiled.shadowed)
-        concerned = {finding.object for finding in before ^ self._shadowed[gateway]}
-        content = (compiled.config_hash, compiled.credentials_hash, compiled.rules, compiled.fallbacks)
-        if self._published.get(gateway) == content:
-            return concerned
-        for sink in self._sinks:
-            sink.put(compiled)
-        self._published[gateway] = content
-        if self.ready.is_set() and gateway in self._unanswered:
-            self._ask_again([gateway])
-        return self._behind(gateway) | concerned
-
     # ---- what runs
 
     def _reported(self, gateway: ObjectRef | None) -> None:
         concerned = [gateway] if gateway is not None else list(self._published)
         for each in concerned:
-            self._changed(Change(checks=self._behind(each)))
-        self._annotations.add(concerned)
-
-    def _behind(self, gateway: ObjectRef) -> set[ObjectRef]:
-        """Routes whose Programmed may have changed since the last call."""
-        troubles = self._reports.troubles(gateway)
-        if troubles != self._troubles.get(gateway, ()):
-            self._troubles[gateway] = troubles
-            self._levels.pop(gateway, None)
-        running = self._reports.running(gateway)
-        level = (
-            min((self._world.number(gateway, each) for each in running), default=-1) if running is not None else None
-        )
-        old = self._levels.get(gateway)
-        self._levels[gateway] = level
-        routes = self._world.routes_of(gateway)
-        if level == old:
-            return set()
-        if old is None or level is None or old < 0 or level < old:
-            return set(routes)
-        return {ref for ref in routes if self._world.since(gateway, ref) > old}
+            self._changed(Change(checks=self._progress.news(each)))
+        self._notes.add(concerned)
 
     async def _settle_reports(self) -> None:
         """While this process leads: filters follow the one that does."""
@@ -318,7 +307,6 @@ class Controller:
         await self.ready.wait()
         while True:
             async with self._elector.leading() if self._elector else _always() as lost:
-                self._leading = True
                 self.lead.set()
                 self._writer.add([ref for kind in _OURS for ref in self._store.refs(kind)])
                 self._writer.add(self._store.owners())
@@ -327,7 +315,6 @@ class Controller:
                 try:
                     await lost.wait()
                 finally:
-                    self._leading = False
                     self.lead.clear()
                     for task in work:
                         task.cancel()
@@ -335,64 +322,10 @@ class Controller:
                         if isinstance(ended, Exception):
                             raise ended
 
-    async def _annotate(self) -> None:
-        """Whichever replica Envoy Gateway calls tells the others what it saw, on the Gateway. Not the leader's job: it
-        may never be called."""
+    async def _note(self) -> None:
+        """Not the leader's job: Envoy Gateway may never call it."""
         await self.ready.wait()
-        while True:
-            gateway = await self._annotations.take()
-            try:
-                await self._annotate_one(gateway)
-                await self._tell(gateway)
-            except (ApiError, LookupError) as exc:
-                _log.warning("%s: %s", gateway, exc)
-                self._annotations.failed(gateway, longest=LONGEST_WAIT)
-            else:
-                self._annotations.done(gateway)
-
-    async def _annotate_one(self, gateway: ObjectRef) -> None:
-        """Raises ApiError."""
-        held, seen = self._store.held(gateway), self._observations.user_filters(gateway)
-        if held is None or not isinstance(held.object, Gateway):
-            return
-        notes: dict[str, str | None] = {}
-        if seen is not None and seen != attachment.user_filters(held.object):
-            notes[attachment.USER_FILTERS_ANNOTATION] = ",".join(sorted(seen)) or None
-        if gateway in self._again:
-            notes[TRANSLATE_ANNOTATION] = self._now().isoformat()
-        if not notes:
-            return
-        patch = {"metadata": {"uid": held.uid, "annotations": notes}}
-        try:
-            answer = await self._api.patch(self._resource_of(gateway.kind), gateway.namespace, gateway.name, patch)
-        except ApiError as exc:
-            if exc.not_found:
-                return
-            raise
-        if TRANSLATE_ANNOTATION in notes:
-            self._again.discard(gateway)
-            _log.info("%s is translated again, with its AI routes", gateway)
-        self._changed(self._store.put(BY_KIND[gateway.kind], answer))
-
-    async def _tell(self, gateway: ObjectRef) -> None:
-        """Events on a Gateway, which has no status of ours: what is wrong with it now and was not before."""
-        held = self._store.held(gateway)
-        if held is None:
-            return
-        found = frozenset(self._about(held.ref))
-        told, self._told[held.ref] = self._told.get(held.ref, frozenset()), found
-        for each in sorted(found - told, key=str):
-            message = f"{each.field}: {each.message}" if each.field else each.message
-            resource = self._resource_of(held.ref.kind)
-            await self._events.say(held.ref, held.uid, resource, "Warning", each.reason, message)
-
-    def _about(self, gateway: ObjectRef) -> Iterable[Finding]:
-        routes = self._world.routes_of(gateway)
-        if routes:
-            yield from self._observations.of(gateway, (gateway,))
-        if routes and self._leading and self._reports.running(gateway) == ():
-            message = status.no_filter(gateway, f"{len(routes)} AI routes answer 503")
-            yield Finding(severity="warning", object=gateway, field="", reason="NoFilter", message=message)
+        await self._notes.run()
 
     def _resource_of(self, kind: str) -> Resource:
         """Raises LookupError for a kind that is not installed."""

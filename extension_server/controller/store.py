@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from extension_server.api import core
-from extension_server.api.aigateway import AIGatewayRoute, AnyBackendSecurityPolicy
+from extension_server.api.aigateway import AnyBackendSecurityPolicy
 from extension_server.api.base import InvalidObject, Object
 from extension_server.api.gateway import GROUP as GATEWAY_API
 from extension_server.api.gateway import Gateway, GatewayClass, ReferenceGrant
@@ -33,7 +33,6 @@ ENDED: Final = 10_000
 _log = logging.getLogger(__name__)
 _CLASS: Final = kind_of(GatewayClass)
 _GATEWAY: Final = kind_of(Gateway)
-_ROUTE: Final = kind_of(AIGatewayRoute)
 _SECRET: Final = kind_of(core.Secret)
 _NAMESPACE: Final = kind_of(core.Namespace)
 _POLICIES: Final = (kind_of(BackendTrafficPolicy), kind_of(SecurityPolicy), kind_of(EnvoyExtensionPolicy))

@@ -63,6 +63,27 @@ class _GatewayState:
     since: dict[ObjectRef, int] = field(default_factory=dict)
     """route → number of the first configuration with its present part"""
 
+    def count(self, config_hash: str) -> None:
+        """The configuration takes the place of `compiled`."""
+        if self.compiled is None or self.compiled.config_hash != config_hash:
+            self.number += 1
+        self.numbers.pop(config_hash, None)
+        self.numbers[config_hash] = self.number
+        while len(self.numbers) > _REMEMBERED:
+            del self.numbers[next(iter(self.numbers))]
+
+    def date(self, routes: Collection[ObjectRef], changed: Collection[ObjectRef], common: tuple[Cost, ...]) -> None:
+        """`routes`: all of the Gateway. `changed`: those whose part is another since the last time, gone ones too."""
+        everything = common != self.common or not self.since
+        self.common = common
+        if everything:
+            self.since = dict.fromkeys(routes, self.number)
+        for ref in changed:
+            if ref in routes:
+                self.since[ref] = self.number
+            else:
+                self.since.pop(ref, None)
+
 
 class World:
     def __init__(self, settings: Settings) -> None:
@@ -172,23 +193,9 @@ class World:
             with_objects=False,
             previous=state.compiled,
         )
-        if state.compiled is None or state.compiled.config_hash != compiled.config_hash:
-            state.number += 1
-        state.numbers.pop(compiled.config_hash, None)
-        state.numbers[compiled.config_hash] = state.number
-        while len(state.numbers) > _REMEMBERED:
-            del state.numbers[next(iter(state.numbers))]
+        state.count(compiled.config_hash)
         common, _ = gateways.common_costs(view, found)
-        everything = common != state.common
-        state.common = common
-        if everything or not state.since:
-            state.since = dict.fromkeys(routes, state.number)
-        for ref in changed:
-            part = self._parts.get(ref)
-            if part is not None and gateway in part.gateways:
-                state.since[ref] = state.number
-            else:
-                state.since.pop(ref, None)
+        state.date(self._routes.get(gateway, {}), changed, common)
         state.compiled = compiled
         state.reads = frozenset(recorder.reads)
         return compiled

@@ -6,22 +6,20 @@ difference is written. Generated objects are applied before surplus ones are del
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Final, Literal
 
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.controller import children, status
-from extension_server.controller.client import Api, ApiError, Document, Resource
+from extension_server.controller.client import ApiError, Document
 from extension_server.controller.documents import Content
 from extension_server.controller.events import Events
 from extension_server.controller.kinds import BY_KIND
-from extension_server.controller.observations import Observations
-from extension_server.controller.ports import FilterReports
+from extension_server.controller.means import Means
 from extension_server.controller.queue import WorkQueue
-from extension_server.controller.store import Change, Held, Store
-from extension_server.controller.world import Part, World
+from extension_server.controller.store import Held
+from extension_server.controller.world import Part
 
 FINALIZER: Final = "aigateway.envoyproxy.io/finalizer"
 """Earlier controllers put it on our kinds. Nothing has to be done before an object goes: it is only taken off."""
@@ -33,28 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 class Writer:
-    def __init__(
-        self,
-        api: Api,
-        store: Store,
-        world: World,
-        reports: FilterReports,
-        observations: Observations,
-        resource_of: Callable[[str], Resource],
-        changed: Callable[[Change], None],
-        now: Callable[[], datetime],
-    ) -> None:
-        """`resource_of`: a kind's name → where it is served; raises LookupError. `changed` hears of what was written
-        before the watch says so."""
-        self._api = api
-        self._store = store
-        self._world = world
-        self._reports = reports
-        self._observations = observations
-        self._resource_of = resource_of
-        self._changed = changed
-        self._now = now
-        self._events = Events(api, now)
+    def __init__(self, means: Means) -> None:
+        self._api = means.api
+        self._store = means.store
+        self._world = means.world
+        self._means = means
+        self._events = Events(means.api, means.now)
         self._queue: WorkQueue[ObjectRef] = WorkQueue()
         self._settled: dict[ObjectRef, tuple[Document, Content | None]] = {}
         """What was applied, and what the API server made of it when that is not the same (defaults of its own)."""
@@ -116,7 +98,7 @@ class Writer:
         part = self._world.part(ref)
         if part is None and held is not None and not held.deleting:
             return None  # refused by our models, or not compiled yet: what is there stays
-        wanted = {} if part is None or self._is_foreign(ref) else children.wanted(part)
+        wanted = {} if part is None or self._is_for_others(ref) else children.wanted(part)
         refusal: ApiError | None = None
         for child_ref, document in wanted.items():
             try:
@@ -128,13 +110,13 @@ class Writer:
         if refusal is None:
             for child in children.surplus(self._store.children_of(ref), wanted):
                 await self._api.delete(
-                    self._resource_of(child.ref.kind), child.ref.namespace, child.ref.name, uid=child.uid
+                    self._means.resource_of(child.ref.kind), child.ref.namespace, child.ref.name, uid=child.uid
                 )
                 self._settled.pop(child.ref, None)
-                self._changed(self._store.gone(child.ref))
+                self._means.changed(self._store.gone(child.ref))
         return refusal
 
-    def _is_foreign(self, ref: ObjectRef) -> bool:
+    def _is_for_others(self, ref: ObjectRef) -> bool:
         """All Gateways of the route are there, and none is Envoy Gateway's."""
         part = self._world.part(ref)
         gateways = part.gateways if part else ()
@@ -148,11 +130,11 @@ class Writer:
             not children.differs(document, content) or self._settled.get(ref) == (document, content)
         ):
             return
-        resource = self._resource_of(ref.kind)
+        resource = self._means.resource_of(ref.kind)
         answer = await self._api.apply(resource, document)
         if surplus := children.removals(document["spec"], answer["spec"]):
             answer = await self._api.patch(resource, ref.namespace, ref.name, {"spec": surplus})
-        self._changed(self._store.put(BY_KIND[ref.kind], answer))
+        self._means.changed(self._store.put(BY_KIND[ref.kind], answer))
         child = self._store.child(ref)
         if child is not None and children.differs(document, child.content):
             self._settled[ref] = (document, child.content)
@@ -174,9 +156,9 @@ class Writer:
         if held.object is not None and (part is None or part.generation != held.generation):
             return  # not compiled yet
         wanted = status.conditions(
-            held, part, self._world, self._store, self._reports, self._about_gateways(held, part), refusal
+            held, part, self._world, self._store, self._means.reports, self._about_gateways(held, part), refusal
         )
-        documents = status.merged(held, wanted, self._now())
+        documents = status.merged(held, wanted, self._means.now())
         if documents is None:
             return
         await self._patch(held, {"metadata": {"uid": held.uid}, "status": {"conditions": documents}}, part="status")
@@ -206,18 +188,18 @@ class Writer:
             if (each := self._store.held(gateway)) is not None
             for note in each.notes
         )
-        return (*self._observations.of(held.ref, gateways), *notes, *unread, *dict.fromkeys(shadowed))
+        return (*self._means.observations.of(held.ref, gateways), *notes, *unread, *dict.fromkeys(shadowed))
 
     async def _patch(self, held: Held, patch: Document, part: str = "") -> None:
         """The uid in the patch makes it fail on an object that was made anew."""
         ref = held.ref
         try:
-            answer = await self._api.patch(self._resource_of(ref.kind), ref.namespace, ref.name, patch, part=part)
+            answer = await self._api.patch(self._means.resource_of(ref.kind), ref.namespace, ref.name, patch, part=part)
         except ApiError as exc:
             if exc.not_found:
                 return
             raise
-        self._changed(self._store.put(BY_KIND[ref.kind], answer))
+        self._means.changed(self._store.put(BY_KIND[ref.kind], answer))
 
     async def _tell(self, held: Held, before: Mapping[str, str], now: Mapping[str, str]) -> None:
         """What is wrong, whenever that changes; that it is mended, once; nothing about what never was wrong."""
@@ -228,4 +210,4 @@ class Writer:
             await self._event(held, "Normal", now["reason"], now["message"])
 
     async def _event(self, held: Held, severity: Literal["Warning", "Normal"], reason: str, message: str) -> None:
-        await self._events.say(held.ref, held.uid, self._resource_of(held.ref.kind), severity, reason, message)
+        await self._events.say(held.ref, held.uid, self._means.resource_of(held.ref.kind), severity, reason, message)

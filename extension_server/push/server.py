@@ -1,7 +1,7 @@
 """The push on gRPC over TLS: one stream per filter, on which it gets what its Gateway's configuration becomes.
 
     feed = Feed()                                    # a sink of the controller
-    server = PushServer(feed, Identities(api, "envoy-gateway-system"), reports)
+    server = PushServer(feed, Identities(api, "envoy-gateway-system"), Presence(reports))
     keeper.subscribe(lambda bundle: server.use(bundle.certificate, bundle.key))
     await server.serve("0.0.0.0:18003")              # listens as soon as there is a certificate
 

@@ -6,10 +6,10 @@ Written by `extension_server.compile` and by the push, read by `filters.runtime`
     route/<ns>/<name>           rules and backends of one AIGatewayRoute
     matches/<digest>            a run of matches of a virtual host, in order
     models/<digest>             a run of entries of a models listing, in order
-    credential/<identity>       one credential
 
-Runs end where a hash of an entry says so, not at a count: an entry more or less changes one run and no other. Two
-hashes name a state: that of the configuration, and that of the credentials beside it.
+Credentials are sections too, one each, in a table of their own by identity. Runs end where a hash of an entry says so,
+not at a count: an entry more or less changes one run and no other. Two hashes name a state: that of the configuration,
+and that of the credentials beside it.
 """
 
 import hashlib
@@ -39,7 +39,6 @@ HEAD: Final = "head"
 ROUTE: Final = "route/"
 MATCHES: Final = "matches/"
 MODELS: Final = "models/"
-CREDENTIAL: Final = "credential/"
 
 _RUN: Final = 64
 """Entries of a run, on average: at 10,000 matches a changed one sends 8 KB of 1.2 MB, and the head has 160 names."""

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from extension_server.compile.result import ObjectRef
-from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
+from extension_server.controller.gateway_notes import TRANSLATE_ANNOTATION
 from tests.support.apiserver import ApiServer
 from tests.support.controller import running
 from tests.support.controller_world import (

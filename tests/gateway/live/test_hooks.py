@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
+from extension_server.controller.gateway_notes import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
 from tests.support.envoy_gateway import METRICS_PORT
 from tests.support.waiting import wait_until

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
+from extension_server.controller.gateway_notes import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.test_hooks import translations
 from tests.support import envoy_gateway

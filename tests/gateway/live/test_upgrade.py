@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from extension_server.controller.reconcile import TRANSLATE_ANNOTATION
+from extension_server.controller.gateway_notes import TRANSLATE_ANNOTATION
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.load import WORKERS, Load, constant, served
 from tests.gateway.live.test_hooks import translations

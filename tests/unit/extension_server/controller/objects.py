@@ -1,14 +1,19 @@
 """Documents as an API server hands them out, for tests of the controller."""
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
+from extension_server.compile.reads import Key
 from extension_server.compile.result import ObjectRef
+from extension_server.compile.route import Settings
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.store import Change, Store
+from extension_server.controller.world import World
 
+KEY = b"k" * 32
 EDGE = ObjectRef("Gateway", "n", "edge")
 CHAT = ObjectRef("AIGatewayRoute", "n", "chat")
 
@@ -79,3 +84,30 @@ def put(store: Store, *found: dict[str, Any]) -> Change:
     for each in found:
         change.add(store.put(BY_KIND[each["kind"]], each))
     return change
+
+
+class Both:
+    """A store and the world that follows it."""
+
+    def __init__(self) -> None:
+        self.store = Store("eg")
+        self.world = World(Settings(token_key=KEY))
+
+    def put(self, *found: dict[str, Any]) -> list[ObjectRef]:
+        keys = put(self.store, *found).keys
+        for each in found:
+            if each["kind"] == "Secret":
+                keys |= self.store.put_secret(each).keys
+        return self.follow(keys)
+
+    def remove(self, document: dict[str, Any]) -> list[ObjectRef]:
+        return self.follow(self.store.remove(BY_KIND[document["kind"]], stored(document)).keys)
+
+    def follow(self, keys: Iterable[Key]) -> list[ObjectRef]:
+        """Returns what was compiled again."""
+        view = self.store.view()
+        again = list(self.world.recompile(view, set(keys)))
+        for gateway in self.world.dirty():
+            self.world.assemble(view, gateway)
+        assert self.world.dirty() == ()
+        return again

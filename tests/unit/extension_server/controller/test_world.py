@@ -1,6 +1,5 @@
 """Compiling what a change concerns gives what compiling everything gives, whatever happens in whatever order."""
 
-from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -12,45 +11,22 @@ from hypothesis import strategies as st
 from extension_server.api.base import Object
 from extension_server.api.gateway import Gateway
 from extension_server.compile.gateway import compile_gateway
-from extension_server.compile.reads import Key
 from extension_server.compile.result import ObjectRef
-from extension_server.compile.route import Settings
 from extension_server.compile.snapshot import Snapshot
 from extension_server.controller import world
 from extension_server.controller.kinds import BY_KIND
-from extension_server.controller.store import Store
-from extension_server.controller.world import World
 from filters.contract import sections
-from tests.unit.extension_server.controller.objects import CHAT, EDGE, POLICY, SECRET, WORLD, documents, put, stored
-
-KEY = b"k" * 32
-
-
-class Both:
-    """A store and the world that follows it."""
-
-    def __init__(self) -> None:
-        self.store = Store("eg")
-        self.world = World(Settings(token_key=KEY))
-
-    def put(self, *found: dict[str, Any]) -> list[ObjectRef]:
-        keys = put(self.store, *found).keys
-        for each in found:
-            if each["kind"] == "Secret":
-                keys |= self.store.put_secret(each).keys
-        return self.follow(keys)
-
-    def remove(self, document: dict[str, Any]) -> list[ObjectRef]:
-        return self.follow(self.store.remove(BY_KIND[document["kind"]], stored(document)).keys)
-
-    def follow(self, keys: Iterable[Key]) -> list[ObjectRef]:
-        """Returns what was compiled again."""
-        view = self.store.view()
-        again = list(self.world.recompile(view, set(keys)))
-        for gateway in self.world.dirty():
-            self.world.assemble(view, gateway)
-        assert self.world.dirty() == ()
-        return again
+from tests.unit.extension_server.controller.objects import (
+    CHAT,
+    EDGE,
+    KEY,
+    POLICY,
+    SECRET,
+    WORLD,
+    Both,
+    documents,
+    stored,
+)
 
 
 def test_only_what_depends_on_a_change_is_compiled_again() -> None:
