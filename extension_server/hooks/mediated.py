@@ -31,9 +31,11 @@ from extension_server.xds import (
 )
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation, Resources
+from filters.contract.config import STATIC_METADATA_NAMESPACE
 
 _OURS: Final = frozenset({processor.REQUEST_CLUSTER, processor.ATTEMPT_CLUSTER})
 _MARKER: Final = names.GENERATED.encode()
+_PATCHED: Final = STATIC_METADATA_NAMESPACE.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,9 @@ class Mediated:
         self._memo: Final = remembered
         self._tables: Final = tables
         self._listeners: Final = listeners
-        found = ((table.name, _fallback(table, mediation)) for table in tables)
-        self._stubs: Final = {name: _stub(name, label) for name, label in found if label}
+        self._http_routes: Final = mediation.http_routes.union(*(each.http_routes for each in earlier))
+        label = mediation.last_route
+        self._stubs: Final = {each.name: _stub(each.name, label) for each in tables if label and self._falls_back(each)}
         """RouteConfigurations with a fallback, reduced to the name of one"""
         self.failures: list[Failure] = []
         self.exposed: list[tuple[str, str]] = []
@@ -137,12 +140,12 @@ class Mediated:
 
     def _look(self) -> None:
         """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
-        remembered, of_route = self._memo.routes, self.mediation.of_route
+        remembered = self._memo.routes
         for table in self._tables:
             opened = self._opened[table.name] = [remembered.recall(routes, _opened) for _, routes in table.hosts()]
             for known in (each for host in opened for each in host):
-                if known.token is not None and (found := of_route(known.name)) is not None:
-                    self._tokens_of[found[0]] = known.token
+                if known.token is not None and known.name is not None and self._rule(known) is not None:
+                    self._tokens_of[known.name] = known.token
         self._tokens = frozenset(self._tokens_of.values())
 
     def _fold(self, now: float) -> list[bytes]:
@@ -186,16 +189,41 @@ class Mediated:
             self._lost.update(behind)
             self.failures.append(Failure(what=f"listener {listener.name}", error=_text(error)))
 
+    def _falls_back(self, table: RouteTable) -> bool:
+        """Whether there is a generated last route."""
+        return any(_MARKER in raw and self._is_last(_opened(raw)) for raw in table)
+
+    def _is_last(self, known: memo.Route) -> bool:
+        """Of whatever state of an HTTPRoute: its rules, and so the number of the last one, may have changed."""
+        return known.last and known.name is not None and known.name[:2] in self._http_routes
+
+    def _rule(self, known: memo.Route) -> CompiledRule | None:
+        """The rule in the state that a route was generated for; the newest at its place when its token is unknown."""
+        return self._of_token(known.token) or self.mediation.rule(known.name)
+
+    def _of_token(self, token: str | None) -> CompiledRule | None:
+        if token is None:
+            return None
+        newest = self.mediation.by_token.get(token)
+        return newest or next((each.gone[token] for each in self._earlier if token in each.gone), None)
+
+    def _mediation_of(self, name: RuleName, rule: CompiledRule) -> Mediation:
+        """For a rule that has another place in the newest configuration, or none."""
+        if self.mediation.rule(name) is rule:
+            return self.mediation
+        there = replace(rule.http_route, namespace=name.namespace, name=name.name)
+        moved = replace(rule, http_route=there, http_rule=name.rule)
+        return replace(self.mediation, compiled=replace(self.mediation.compiled, rules=(moved,)))
+
     def _cluster(self, raw: bytes, known: memo.Cluster) -> bytes:
         name = known.of
-        newest = self.mediation.rule(name.rule) if name is not None else None
-        if name is None or newest is None:
+        rule = self._of_token(self._tokens_of.get(name.rule)) or self.mediation.rule(name.rule) if name else None
+        if name is None or rule is None:
             self._present.add(known.label)
             return raw
-        rule = _fitting(newest, known.rule, self._tokens_of.get(name.rule))
         if known.rule is not rule:
             try:
-                patched = splicing.rule_cluster(raw, name, rule, self.mediation)
+                patched = splicing.rule_cluster(raw, name, rule, self._mediation_of(name.rule, rule))
                 known.name = naming.name_of(raw, known.label)
                 known.patched = naming.renamed(patched, known.label, known.name)
                 known.shown = transition.Cluster(known.patched, names.plain(known.label))
@@ -217,14 +245,16 @@ class Mediated:
 
     def _route(self, configuration: str, addition: bytes, exposed: bool, known: memo.Route) -> Routed:
         """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
-        found = self.mediation.of_route(known.name)
-        if found is None:
-            return Routed(known.raw, known.token, origin="user")
-        name, rule = found
-        try:
-            if rule is None:
+        if self._is_last(known):
+            try:
                 return self._fallback(configuration, addition, known)
-            rule = _fitting(rule, known.rule, known.token)
+            except Exception as error:
+                self.failures.append(Failure(what=f"route {known.label}", error=_text(error)))
+                return Routed(_closed(known.raw), known.token)
+        name, rule = known.name, self._rule(known)
+        if name is None or rule is None:
+            return Routed(known.raw, known.token, origin="user")
+        try:
             routed = self._rule_route(configuration, name, rule, known)
             if known.unsafe:
                 self.shared.append(rule)
@@ -249,7 +279,7 @@ class Mediated:
         clusters = tuple([self._new_names.get(each, each) for each in known.targets])
         routed = known.routed
         if routed is None or known.rule is not rule or routed.clusters != clusters:
-            patched = splicing.rule_route(known.raw, configuration, rule, self.mediation)
+            patched = splicing.rule_route(known.raw, configuration, rule, self._mediation_of(name, rule))
             if clusters != known.targets:
                 patched = naming.led(patched, self._new_names)
             entry = Entry(route_table.entry(known.token, [patched]), clusters) if known.token is not None else None
@@ -259,17 +289,13 @@ class Mediated:
         return routed
 
 
-def _fitting(newest: CompiledRule, remembered: CompiledRule | None, token: str | None) -> CompiledRule:
-    """Of two states of a rule the one that a resource was generated for, as far as its token tells."""
-    if token is None or token == newest.token or remembered is None or remembered.token != token:
-        return newest
-    return remembered
-
-
 def _opened(raw: bytes) -> memo.Route:
     try:
         label = _label(raw)
-        return memo.Route(raw, label, names.route(label), route_table.token_of(raw), targets=naming.targets(raw))
+        token, targets = route_table.token_of(raw), naming.targets(raw)
+        # A route of a rule demands a token, leads to clusters while its backends can be used, or was patched before.
+        last = token is None and not targets and _MARKER in raw and _PATCHED not in raw
+        return memo.Route(raw, label, names.route(label), token, last, targets)
     except DecodeError:
         return memo.Route(raw, "", None, None)
 
@@ -280,16 +306,6 @@ def _label(raw: bytes) -> str:
         return str(shell("Route").FromString(raw).name)
     except DecodeError:
         return ""
-
-
-def _fallback(table: RouteTable, mediation: Mediation) -> str:
-    """Name of a generated last route; empty when there is none."""
-    for raw in table:
-        label = _label(raw)
-        found = mediation.of_route(names.route(label))
-        if found is not None and found[1] is None:
-            return label
-    return ""
 
 
 def _stub(configuration: str, label: str) -> pool.Message:

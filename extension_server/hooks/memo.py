@@ -38,6 +38,8 @@ class Route:
     """the rule that its name tells"""
     token: str | None
     """that it demands"""
+    last: bool = False
+    """it looks like the last one of an HTTPRoute that was generated"""
     targets: tuple[str, ...] = ()
     """clusters that it leads to, by Envoy Gateway's names"""
     rule: CompiledRule | None = None

@@ -75,9 +75,8 @@ class CompiledResults:
         """Takes the place of the Gateway's earlier result."""
         before, mediation = self._mediations.get(compiled.gateway), self._mediation(compiled)
         if before is not None and before.config_hash != mediation.config_hash:
-            gone, came = before.tokens - mediation.tokens, mediation.tokens - before.tokens
             remembered = self._earlier.setdefault(compiled.gateway, deque(maxlen=EARLIER))
-            remembered.appendleft(Earlier(before.config_hash, gone, came))
+            remembered.appendleft(_earlier(before, mediation))
         others = {gateway: each for gateway, each in self._mediations.items() if gateway != compiled.gateway}
         self._replace({**others, compiled.gateway: mediation})
 
@@ -116,3 +115,12 @@ class CompiledResults:
     def _replace(self, mediations: dict[ObjectRef, Mediation]) -> None:
         self._mediations = MappingProxyType(mediations)
         self._rules = None
+
+
+def _earlier(before: Mediation, after: Mediation) -> Earlier:
+    return Earlier(
+        before.config_hash,
+        gone={token: before.by_token[token] for token in before.tokens - after.tokens},
+        came=after.tokens - before.tokens,
+        http_routes=before.http_routes - after.http_routes,
+    )

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
 
+from extension_server.compile.result import CompiledRule
+from extension_server.xds.resources import HttpRoute
+
 WARM: Final = 1.0
 """Seconds that Envoy has to resolve the names of a new cluster before requests are sent there."""
 BUSY: Final = 1.0
@@ -56,10 +59,12 @@ class Earlier:
     """A configuration that another has followed, as what differs between the two."""
 
     config_hash: str
-    gone: frozenset[str]
-    """tokens that it has and its follower has not"""
+    gone: Mapping[str, CompiledRule]
+    """token → rule, of those that it has and its follower has not"""
     came: frozenset[str]
     """tokens that its follower has and it has not"""
+    http_routes: frozenset[HttpRoute]
+    """that it has and its follower has not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +226,7 @@ def _lacking(newest: State, waiting: Sequence[Earlier], served: frozenset[str]) 
     missing = newest.tokens - served
     yield newest.config_hash, missing
     for each in waiting:
-        missing = (missing - each.came) | (each.gone - served)
+        missing = (missing - each.came) | (each.gone.keys() - served)
         yield each.config_hash, missing
 
 
@@ -230,7 +235,7 @@ def _state(config_hash: str, newest: State, waiting: Sequence[Earlier]) -> State
     if config_hash == newest.config_hash:
         return newest
     for each in waiting:
-        tokens = (tokens - each.came) | each.gone
+        tokens = (tokens - each.came) | each.gone.keys()
         if each.config_hash == config_hash:
             break
     return State(config_hash, tokens)

@@ -10,6 +10,8 @@ from extension_server.xds import names, pool
 from extension_server.xds.pool import Message
 
 HCM_FILTER: Final = "envoy.filters.network.http_connection_manager"
+HttpRoute = tuple[str, str]
+"""namespace and name"""
 DEFAULT_LOG_ATTRIBUTES: Final = (("agent-session-id", "session.id"),)
 
 
@@ -52,9 +54,24 @@ class Mediation:
         return self.named or self.compiled.config_hash
 
     @cached_property
+    def by_token(self) -> dict[str, CompiledRule]:
+        """Rules by the token that the filter sets for them."""
+        return {rule.token: rule for rule in self.compiled.rules if rule.token}
+
+    @cached_property
     def tokens(self) -> frozenset[str]:
         """Every token that the filter may set."""
-        return frozenset(rule.token for rule in self.compiled.rules if rule.token)
+        return frozenset(self.by_token)
+
+    @cached_property
+    def http_routes(self) -> frozenset[HttpRoute]:
+        """That were generated."""
+        return frozenset((ref.namespace, ref.name) for ref, _ in self.compiled.fallbacks)
+
+    @cached_property
+    def last_route(self) -> str:
+        """Name of a route of a generated last rule; empty when there is none."""
+        return min((names.route_name(each, 0, "*") for each in self._fallbacks), default="")
 
     def rule(self, name: names.RuleName | None) -> CompiledRule | None:
         """The AI rule that a route or cluster was generated for; None when it is not ours."""
@@ -69,7 +86,7 @@ class Mediation:
 
     def prepare(self) -> None:
         """Looks up now what would be looked up at the first question."""
-        _ = self._rules, self._fallbacks, self.tokens
+        _ = self._rules, self._fallbacks, self.tokens, self.http_routes, self.last_route
 
     def listener_name(self, configuration: str) -> str:
         """What the filter's configuration calls the listener with this RouteConfiguration."""

@@ -46,6 +46,39 @@ class World:
         )
         self.results.put(replace(compiled, sections=replace(compiled.sections, config_hash=config_hash)))
 
+    def compile_one(self, config_hash: str, *tokens: str) -> None:
+        """One HTTPRoute with these rules in order, and the last."""
+        one = self.recorded.compiled()
+        (rule,) = one.rules
+        ((ref, _),) = one.fallbacks
+        rules = tuple(replace(rule, http_rule=index, token=token) for index, token in enumerate(tokens))
+        sections = replace(one.sections, config_hash=config_hash)
+        self.results.put(replace(one, rules=rules, fallbacks=((ref, len(tokens)),), sections=sections))
+
+    def translate_one(self, *tokens: str) -> "Answer":
+        """The same of one state of the HTTPRoute."""
+        request = messages.request("PostTranslateModify").FromString(self.recorded.translation)
+        (table,), (cluster,) = decoded("routes", request), decoded("clusters", request)
+        (host,) = table.virtual_hosts
+        rule, last = sorted(host.routes, key=lambda each: each.name)
+        del host.routes[:], request.clusters[:], request.routes[:]
+        for index, token in enumerate(tokens):
+            host.routes.add().CopyFrom(rule)
+            made, name = host.routes[-1], f"httproute/default/llm/rule/{index}"
+            made.name = f"{name}/match/0/*"
+            made.match.headers.add(name=RULE_HEADER).string_match.exact = token
+            made.route.cluster = name
+            own = pool.message_class(pool.CLUSTER)()
+            own.CopyFrom(cluster)
+            own.name = own.load_assignment.cluster_name = name
+            request.clusters.append(own.SerializeToString())
+        host.routes.add().CopyFrom(last)
+        host.routes[-1].name = f"httproute/default/llm/rule/{len(tokens)}/match/0/*"
+        request.routes.append(table.SerializeToString())
+        answer = Answer(answered(self.service, "PostTranslateModify", request.SerializeToString()))
+        self.observation = self.sink.all[-1]
+        return answer
+
     def translate(self, hosts: dict[str, str] | None = None, **tokens: str) -> "Answer":
         """Routes that demand these tokens; `hosts`: where their clusters lead."""
         request = messages.request("PostTranslateModify").FromString(self.recorded.translation)
@@ -90,6 +123,15 @@ class Answer:
             if entry.key == CONFIG_HEADER
         }
         return str(found)
+
+    @property
+    def closed(self) -> set[str]:
+        """Names of routes that answer 503 before any filter."""
+        return {
+            route.name
+            for route in self.routes
+            if route.HasField("direct_response") and not route.typed_per_filter_config
+        }
 
     @property
     def through(self) -> dict[str, str]:
@@ -295,6 +337,53 @@ def test_a_route_that_is_never_written_does_not_hold_up_a_stream_of_changes() ->
     waited = int(LIMIT / 0.5)
     assert named[:waited] == ["h1"] * waited
     assert named[waited:] == [f"h{number}" for number in range(2 + waited, 30)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("a",), ("b", "a")),
+        (("b", "a"), ("a",)),
+        (("a", "b"), ("b", "a")),
+        (("a",), ("a", "b", "c")),
+        (("a", "b", "c"), ("c",)),
+        (("a",), ()),
+    ],
+)
+def test_requests_meet_the_filter_whichever_state_of_a_route_envoy_gateway_has_seen(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """Rules move, and so does the last one."""
+    world = World()
+    world.compile_one("h1", *before)
+    assert world.translate_one(*before).closed == set()
+    world.compile_one("h2", *after)
+    late = world.translate_one(*before)
+    assert late.closed == set()
+    assert set(late.leads) >= set(before)
+    assert late.named == ("h1" if set(after) - set(before) else "h2")
+    assert set(world.translate_one(*after).leads) == set(after)
+    assert world.translate_one(*after).closed == set()
+    # And a controller that compiles later than the one that writes.
+    behind = World()
+    behind.compile_one("h1", *before)
+    behind.translate_one(*before)
+    early = behind.translate_one(*after)
+    assert early.closed == set()
+    assert set(early.leads) >= set(before)
+
+
+def test_a_rule_that_moves_is_patched_as_itself() -> None:
+    """Not as the rule whose place it had, or has now."""
+    world = World()
+    for tokens in (("a",), ("b", "a"), ("a",), ("c", "b", "a")):
+        world.compile_one("-".join(tokens), *tokens)
+        world.translate_one(*tokens)
+        again = World()
+        again.compile_one("-".join(tokens), *tokens)
+        fresh, moved = again.translate_one(*tokens), world.translate_one(*tokens)
+        assert moved.routes == fresh.routes
+        assert {name: moved.clusters[name] for name in fresh.clusters} == fresh.clusters
 
 
 @pytest.mark.parametrize("seed", range(12))
