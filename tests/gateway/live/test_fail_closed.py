@@ -1,4 +1,4 @@
-"""Whatever is missing or broken: nothing reaches a provider unmediated, and the client is told."""
+"""Whatever is missing or broken: nothing reaches a provider unmediated, the client is told, and so is the operator."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,12 +11,19 @@ from filters.contract import jsonlib
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, chat_world
 from tests.support import envoy_gateway
+from tests.support.controller import condition
 from tests.support.envoy_gateway import Proxy
 from tests.support.waiting import wait_until
 
 PORT = 8890
-CODES = ("not_mediated", "no_configuration", "filter_timeout", "filter_unavailable")
-"""docs/errors.md"""
+TYPES = {
+    "not_mediated": "ServiceUnavailable",
+    "no_configuration": "ServiceUnavailable",
+    "filter_missing": "ServiceUnavailable",
+    "filter_timeout": "GatewayTimeout",
+    "filter_unavailable": "InternalServerError",
+}
+"""code (docs/errors.md) → type"""
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +62,46 @@ def answer_of(http: httpx.Client) -> str:
 
 
 def error(http: httpx.Client) -> tuple[int, dict[str, Any]]:
+    """Status and error of a request that is refused."""
     answer = http.post("/v1/chat/completions", json=CHAT)
     assert answer.headers["content-type"] == "application/json", answer.text
-    found: dict[str, Any] = answer.json()["error"]
+    document = answer.json()
+    found: dict[str, Any] = document["error"]
+    assert document == {"type": "error", "error": found}
     assert found["message"]
-    assert found["code"] in CODES, found
+    assert found["type"] == TYPES[found["code"]]
     return answer.status_code, found
+
+
+def programmed(live: Live) -> dict[str, Any]:
+    """The condition of the route."""
+    return condition(live.api.get("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", "closed"), "Programmed")
+
+
+def told_of_the_gateway(live: Live) -> dict[str, str]:
+    """Reason → message of the Warning Events on the Gateway."""
+    events = live.api.http.get("/api/v1/namespaces/default/events").json()["items"]
+    gateway = {"kind": "Gateway", "name": "closed"}
+    return {
+        each["reason"]: each["message"]
+        for each in events
+        if each["type"] == "Warning" and gateway.items() <= each["involvedObject"].items()
+    }
+
+
+def wait_for_no_filter_to_be_told(live: Live) -> None:
+    """Status and Events name the cause and where to look."""
+    wait_until(lambda: programmed(live).get("reason") == "NoFilter", lambda: str(programmed(live)))
+    found = programmed(live)
+    assert found["status"] == "False"
+    assert "no filter of Gateway default/closed is connected, requests are answered with 503" in found["message"]
+    assert "container ai-gateway-extproc" in found["message"]
+    wait_until(lambda: "NoFilter" in told_of_the_gateway(live), lambda: str(told_of_the_gateway(live)))
+    assert "1 AI routes answer 503" in told_of_the_gateway(live)["NoFilter"]
+
+
+def wait_until_programmed(live: Live) -> None:
+    wait_until(lambda: programmed(live).get("status") == "True", lambda: str(programmed(live)))
 
 
 def active_listeners(proxy: Proxy) -> list[Any]:
@@ -85,13 +126,18 @@ def test_without_the_hook_no_ai_route_is_served(live: Live, proxy: Proxy, http: 
 
 
 def test_a_killed_filter_fails_its_requests_and_nothing_passes_by(live: Live, proxy: Proxy, http: httpx.Client) -> None:
+    """It is waited for as long as a request may wait, then it counts as missing."""
+    wait_until_programmed(live)
     live.processes.end(f"{proxy.name}-filter", signal.SIGKILL)
     try:
-        status, _ = error(http)
-        assert status in (500, 503, 504)
+        status, found = error(http)
+        assert (status, found["code"]) in ((504, "filter_timeout"), (503, "filter_missing"))
+        wait_until(lambda: error(http)[1]["code"] == "filter_missing", lambda: answer_of(http))
         assert live.provider.recorded() == []
+        wait_for_no_filter_to_be_told(live)
     finally:
         proxy.start_filter()
+    wait_until_programmed(live)
 
 
 def test_a_controller_that_is_away_is_not_noticed_by_clients(live: Live, proxy: Proxy, http: httpx.Client) -> None:
@@ -137,26 +183,35 @@ def test_what_clients_send_as_if_they_were_the_filter_is_ignored(live: Live, pro
     for token in tokens:
         headers = {"x-ai-eg-rule": token, "x-ai-eg-model": "m1", "x-ai-eg-original-path": "/other"}
         answer = http.post("/v1/chat/completions", json={**CHAT, "model": "unknown"}, headers=headers)
-        assert answer.status_code == 404
-        assert http.get("/anything", headers=headers).status_code in (404, 503)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        answer = http.get("/anything", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_path")
     assert live.provider.recorded() == []
 
 
-def test_a_pod_without_the_filter_answers_errors_only(live: Live, proxy: Proxy, http: httpx.Client) -> None:
+def test_a_pod_without_the_filter_says_so_at_once(live: Live, proxy: Proxy, http: httpx.Client) -> None:
+    wait_until_programmed(live)
     proxy.stop()
     admitted = proxy.pod
     bare = {**admitted["spec"], "initContainers": []}
     proxy.pod = {**admitted, "spec": bare}
     proxy.start()
     try:
-        wait_until(lambda: asked(http) != 0, lambda: "Envoy listens")
-        status, _ = error(http)
-        assert status in (500, 503, 504)
+        wait_until(lambda: asked(http) != 0, "Envoy listens")
+        status, found = error(http)
+        assert (status, found["code"]) == (503, "filter_missing")
+        assert "no filter of the AI gateway runs beside this Envoy" in found["message"]
+        assert "the proxy's pod has no filter container" in found["message"]
+        # Nobody waited for it.
+        stats = proxy.admin("/stats?filter=ai-gateway-extproc-uds.upstream_rq_retry$|ext_proc.message_timeouts")
+        assert {line.rpartition(" ")[2] for line in stats.splitlines()} == {"0"}
         assert live.provider.recorded() == []
+        wait_for_no_filter_to_be_told(live)
     finally:
         proxy.stop()
         proxy.pod = admitted
         proxy.start()
+    wait_until_programmed(live)
 
 
 def test_while_the_hooks_are_away_at_a_start_nothing_new_is_published(
@@ -171,6 +226,25 @@ def test_while_the_hooks_are_away_at_a_start_nothing_new_is_published(
             assert asked(http) == 200
         keys = {dict(request["headers"])["authorization"] for request in live.provider.recorded()}
         assert keys == {"Bearer sk-closed"}
+    finally:
+        live.controller.start()
+        live.controller.wait_until_ready()
+
+
+def test_an_envoy_that_starts_before_the_hooks_answer_listens_to_nobody(
+    live: Live, proxy: Proxy, http: httpx.Client
+) -> None:
+    live.envoy_gateway.stop()
+    live.controller.stop(signal.SIGKILL)
+    proxy.stop()
+    try:
+        live.envoy_gateway.start()
+        proxy.start()
+        ready = httpx.get(f"http://127.0.0.1:{proxy.ports.admin}/ready", trust_env=False)
+        assert ready.status_code == 503
+        with pytest.raises(httpx.ConnectError):
+            http.post("/v1/chat/completions", json=CHAT)
+        assert live.provider.recorded() == []
     finally:
         live.controller.start()
         live.controller.wait_until_ready()
