@@ -11,16 +11,16 @@ import httpx
 import pytest
 import yaml
 
-from extension_server.sidecar import container
 from hack.lab import envoy_gateway as releases
 from hack.tools import build
-from tests.support import apiserver, envoy_gateway, isolation
+from tests.support import apiserver, envoy_gateway, helm, isolation
 from tests.support.apiserver import ApiServer, running_apiserver
 from tests.support.envoy_gateway import Controller, EnvoyGateway, Processes, Provider, Proxy
 from tests.support.waiting import wait_until
 
-TOOLS = (*apiserver.TOOLS, "envoy-gateway-1.8", "envoy-gateway-1.9")
-HAS_HASH = f"has(object.metadata.annotations) && '{container.HASH_ANNOTATION}' in object.metadata.annotations"
+TOOLS = (*apiserver.TOOLS, *helm.TOOLS, "envoy-gateway-1.8", "envoy-gateway-1.9")
+HOST = f"ai-gateway-controller.{envoy_gateway.OWN_NAMESPACE}.svc"
+"""of the controller, as its certificate has it"""
 OWN = """
 apiVersion: v1
 kind: Namespace
@@ -91,38 +91,13 @@ def running(folder: Path, tool: str, document: dict[str, Any] | None = None) -> 
         stack.callback(processes.end_all)
         for each in yaml.safe_load_all(OWN):
             api.apply(each)
-        api.apply(webhook_configuration())
+        api.apply(helm.webhook(f"{HOST}:{envoy_gateway.WEBHOOK_PORT}"))
         recorder = stack.enter_context(envoy_gateway.provider(processes, 7000))
         controller, gateway = Controller(api, processes), EnvoyGateway(api, processes, folder, tool)
         controller.start()
         controller.wait_until_ready()
         gateway.start(document)
         yield Live(api, processes, folder, gateway, controller, recorder)
-
-
-def webhook_configuration() -> dict[str, Any]:
-    def webhook(name: str, condition: str, policy: str) -> dict[str, Any]:
-        host = "ai-gateway-controller.envoy-ai-gateway-system.svc"
-        return {
-            "name": name,
-            "clientConfig": {"url": f"https://{host}:{envoy_gateway.WEBHOOK_PORT}/mutate"},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-            "objectSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "envoy-gateway"}},
-            "matchConditions": [{"name": "filter", "expression": condition}],
-            "failurePolicy": policy,
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-        }
-
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "envoy-ai-gateway-gateway-pod-mutator.envoy-ai-gateway-system"},
-        "webhooks": [
-            webhook("known.aigw.test", HAS_HASH, "Fail"),
-            webhook("new.aigw.test", f"!({HAS_HASH})", "Ignore"),
-        ],
-    }
 
 
 @pytest.fixture(scope="session")
