@@ -2,6 +2,7 @@
 replicas, Events for people. Whichever replica Envoy Gateway calls writes them.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
@@ -34,6 +35,9 @@ class GatewayNotes:
         self._queue: WorkQueue[ObjectRef] = WorkQueue()
         self._again: set[ObjectRef] = set()
         """Gateways that Envoy Gateway is to translate again"""
+        self._since: dict[ObjectRef, dict[Finding, float]] = {}
+        """when it was first found, by the clock of the event loop"""
+        self._timed: set[ObjectRef] = set()
         self._told: dict[ObjectRef, frozenset[Finding]] = {}
 
     def add(self, gateways: Iterable[ObjectRef]) -> None:
@@ -48,6 +52,7 @@ class GatewayNotes:
     def forget(self, gateway: ObjectRef) -> None:
         """The Gateway is gone."""
         self._told.pop(gateway, None)
+        self._since.pop(gateway, None)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -89,21 +94,31 @@ class GatewayNotes:
         self._means.changed(self._store.put(BY_KIND[gateway.kind], answer))
 
     async def _tell(self, gateway: ObjectRef) -> None:
-        """Events about what is wrong with it now and was not before. Raises ApiError, LookupError."""
+        """Events about what is wrong with it for a while and was not before. Raises ApiError, LookupError."""
         held = self._store.held(gateway)
         if held is None:
             return
-        found = frozenset(self._findings(gateway))
-        told, self._told[gateway] = self._told.get(gateway, frozenset()), found
-        for each in sorted(found - told, key=str):
+        loop = asyncio.get_running_loop()
+        now, known = loop.time(), self._since.get(gateway, {})
+        since = self._since[gateway] = {each: known.get(each, now) for each in self._findings(gateway)}
+        lasting = frozenset(each for each, begun in since.items() if now - begun >= self._means.patience)
+        if len(lasting) < len(since) and gateway not in self._timed:
+            self._timed.add(gateway)
+            loop.call_later(self._means.patience, self._look_again, gateway)
+        told, self._told[gateway] = self._told.get(gateway, frozenset()), lasting
+        for each in sorted(lasting - told, key=str):
             message = f"{each.field}: {each.message}" if each.field else each.message
             resource = self._means.resource_of(gateway.kind)
             await self._events.say(gateway, held.uid, resource, "Warning", each.reason, message)
+
+    def _look_again(self, gateway: ObjectRef) -> None:
+        self._timed.discard(gateway)
+        self._queue.add((gateway,))
 
     def _findings(self, gateway: ObjectRef) -> Iterable[Finding]:
         routes = self._means.world.routes_of(gateway)
         if routes:
             yield from self._means.observations.of(gateway, (gateway,))
         if routes and self._leads() and self._means.reports.running(gateway) == ():
-            message = status.no_filter(gateway, f"{len(routes)} AI routes answer 503")
+            message = status.no_filter(gateway, "its AI routes answer 503")
             yield Finding(severity="warning", object=gateway, field="", reason="NoFilter", message=message)

@@ -23,3 +23,5 @@ class Means:
     changed: Callable[[Change], None]
     """hears of what was written before the watch says so"""
     now: Callable[[], datetime]
+    patience: float
+    """seconds that something must be so before an Event tells it"""

@@ -24,6 +24,7 @@ from extension_server.controller.gateway_notes import GatewayNotes
 from extension_server.controller.kinds import WATCHED
 from extension_server.controller.leader import Elector
 from extension_server.controller.means import Means
+from extension_server.controller.news import PATIENCE
 from extension_server.controller.observations import Observations
 from extension_server.controller.ports import ConfigSink, ReportedFilters
 from extension_server.controller.progress import Progress
@@ -58,12 +59,13 @@ class Controller:
         elector: Elector | None = None,
         wait: Callable[[int], Awaitable[None]] | None = None,
         settle: float = SETTLE,
+        patience: float = PATIENCE,
         measure: Callable[[float, int], None] | None = None,
         duties: Sequence[Duty] = (),
     ) -> None:
         """`namespaces`: those to watch, none for all. Without `elector` this process writes from the start.
         `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled.
-        `duties` run while this process leads, until cancelled."""
+        `duties` run while this process leads, until cancelled. `patience`: see `Means`."""
         self._api = api
         self._measure = measure or _unmeasured
         self._duties = duties
@@ -90,12 +92,15 @@ class Controller:
             resource_of=self._resource_of,
             changed=self._changed,
             now=now,
+            patience=patience,
         )
         self._writer = Writer(means)
         self._notes = GatewayNotes(means, leads=lambda: self.leading)
         self._progress = Progress(world, reports)
         self._unanswered: set[ObjectRef] = set()
         """Gateways whose last translation knew less of their AI routes than there was to know"""
+        self._translations: dict[ObjectRef, asyncio.TimerHandle] = {}
+        """when Envoy Gateway is to be made to translate a Gateway again"""
         self._published: dict[ObjectRef, tuple[object, ...]] = {}
         """Gateway → by what the sinks tell its last result from another"""
         self._shadowed: dict[ObjectRef, frozenset[Finding]] = {}
@@ -153,8 +158,13 @@ class Controller:
         self._unanswered.add(gateway)
 
     def translate_again(self, gateway: ObjectRef, after: float) -> None:
-        """Makes Envoy Gateway translate the Gateway again in `after` seconds."""
-        asyncio.get_running_loop().call_later(after, self._ask_again, (gateway,))
+        """Makes Envoy Gateway translate the Gateway again in `after` seconds, 0: not at all, instead of when it was to
+        be made before: the last translation knows best."""
+        if (planned := self._translations.pop(gateway, None)) is not None:
+            planned.cancel()
+        if after > 0:
+            loop = asyncio.get_running_loop()
+            self._translations[gateway] = loop.call_later(after, self._ask_again, (gateway,))
 
     def observed(self, gateway: ObjectRef, user_filters: Collection[str] | None, findings: Iterable[Finding]) -> None:
         """What a translation of Envoy Gateway's showed. `user_filters`: the RouteConfigurations of the Gateway whose

@@ -6,6 +6,7 @@ last, because the printer column shows the last one's type; when it is False, a 
 reason, as tools that were written for earlier controllers expect (API chapter §2.15).
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,8 @@ NOTE: Final = ". Note: "
 """what stands before the warnings of an accepted object"""
 MAX_SENTENCES: Final = 8
 """more than a person reads; the first ones are the ones to begin with"""
+MAX_FIELDS: Final = 4
+"""of one sentence"""
 MAX_MESSAGE: Final = 32768
 """of a condition"""
 
@@ -239,15 +242,22 @@ def merged(held: Held, wanted: Iterable[Condition], now: datetime) -> list[Docum
     return None if found == [dict(each) for each in held.conditions] else found
 
 
-def _sentences(ref: ObjectRef, findings: Sequence[Finding]) -> str:
+def _sentences(ref: ObjectRef, findings: Iterable[Finding]) -> str:
+    """What is to be said about several fields is said once."""
+    fields: dict[tuple[ObjectRef, str], list[str]] = {}
+    for finding in findings:
+        fields.setdefault((finding.object, finding.message), []).append(finding.field)
     shown = [
-        (f"{finding.field}: {finding.message}" if finding.field else finding.message)
-        if finding.object == ref
-        else str(finding)
-        for finding in findings[:MAX_SENTENCES]
+        ": ".join(part for part in (str(about) if about != ref else "", _listed(where), message) if part)
+        for (about, message), where in itertools.islice(fields.items(), MAX_SENTENCES)
     ]
-    more = len(findings) - len(shown)
+    more = len(fields) - len(shown)
     return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def _listed(fields: Sequence[str]) -> str:
+    more = len(fields) - MAX_FIELDS
+    return ", ".join(fields[:MAX_FIELDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cut(text: str) -> str:

@@ -8,15 +8,15 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Any, Final
 
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.controller import children, status
 from extension_server.controller.client import ApiError, Document
 from extension_server.controller.documents import Content
-from extension_server.controller.events import Events
 from extension_server.controller.kinds import BY_KIND
 from extension_server.controller.means import Means
+from extension_server.controller.news import News
 from extension_server.controller.queue import WorkQueue
 from extension_server.controller.store import Held
 from extension_server.controller.world import Part
@@ -36,7 +36,7 @@ class Writer:
         self._store = means.store
         self._world = means.world
         self._means = means
-        self._events = Events(means.api, means.now)
+        self._news = News(means)
         self._queue: WorkQueue[ObjectRef] = WorkQueue()
         self._settled: dict[ObjectRef, tuple[Document, Content | None]] = {}
         """What was applied, and what the API server made of it when that is not the same (defaults of its own)."""
@@ -54,6 +54,7 @@ class Writer:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._news.run())
                 for _ in range(WORKERS):
                     group.create_task(self._work())
         finally:
@@ -162,10 +163,8 @@ class Writer:
         if documents is None:
             return
         await self._patch(held, {"metadata": {"uid": held.uid}, "status": {"conditions": documents}}, part="status")
-        before = {each.get("type"): each for each in held.conditions}
-        for each in documents:
-            if each["type"] == "Accepted":
-                await self._tell(held, before.get("Accepted", {}), each)
+        if _acceptance(documents) != _acceptance(held.conditions):
+            self._news.changed(held)
 
     def _about_gateways(self, held: Held, part: Part | None) -> tuple[Finding, ...]:
         """What is to be said about the Gateways of a route, which have no status of ours, and about other routes on
@@ -201,13 +200,6 @@ class Writer:
             raise
         self._means.changed(self._store.put(BY_KIND[ref.kind], answer))
 
-    async def _tell(self, held: Held, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-        """What is wrong, whenever that changes; that it is mended, once; nothing about what never was wrong."""
-        if now["status"] == "False":
-            if (before.get("status"), before.get("message")) != (now["status"], now["message"]):
-                await self._event(held, "Warning", now["reason"], now["message"])
-        elif before.get("status") == "False":
-            await self._event(held, "Normal", now["reason"], now["message"])
 
-    async def _event(self, held: Held, severity: Literal["Warning", "Normal"], reason: str, message: str) -> None:
-        await self._events.say(held.ref, held.uid, self._means.resource_of(held.ref.kind), severity, reason, message)
+def _acceptance(conditions: Iterable[Mapping[str, Any]]) -> list[object]:
+    return [(each.get("status"), each.get("message")) for each in conditions if each.get("type") == "Accepted"]

@@ -224,7 +224,7 @@ async def test_programmed_waits_for_the_filters(cluster: ApiServer, namespace: s
         path = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind=Gateway"
         (event,) = await eventually(lambda: cluster.http.get(path).json()["items"], "an Event on the Gateway")
         assert event["reason"] == "NoFilter"
-        assert f"no filter of {gateway} is connected, 1 AI routes answer 503: check" in event["message"]
+        assert f"no filter of {gateway} is connected, its AI routes answer 503: check" in event["message"]
         controller.reports.report(gateway, "pod", "an old one")
         await eventually(lambda: condition(route(cluster, namespace), "Programmed")["reason"] == "Pending")
         controller.reports.report(gateway, "pod", controller.sink.compiled[gateway].config_hash)

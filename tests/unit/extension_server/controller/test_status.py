@@ -306,6 +306,29 @@ def test_a_long_list_of_errors_is_cut() -> None:
     assert said(both, CHAT)["Accepted"].message.endswith("; and 4 more")
 
 
+@pytest.mark.parametrize(
+    ("count", "fields"),
+    [
+        (2, "spec.rules[0].backendRefs[0].name, spec.rules[0].backendRefs[1].name"),
+        (
+            7,
+            (
+                "spec.rules[0].backendRefs[0].name, spec.rules[0].backendRefs[1].name, "
+                "spec.rules[0].backendRefs[2].name, spec.rules[0].backendRefs[3].name and 3 more"
+            ),
+        ),
+    ],
+)
+def test_the_same_about_several_fields_is_said_once(count: int, fields: str) -> None:
+    both = world("AIServiceBackend")
+    (route,) = (each for each in documents(WORLD) if each["kind"] == "AIGatewayRoute")
+    route["spec"]["rules"][0]["backendRefs"] *= count
+    both.put(route)
+    assert said(both, CHAT)["Accepted"].message == (
+        f"{fields}: AIServiceBackend n/provider not found; create it or correct the name"
+    )
+
+
 def test_a_time_changes_with_its_status_only() -> None:
     wanted = (Condition("Accepted", "True", "R", "m"), Condition("Programmed", "False", "R", "m"))
     both = world()
