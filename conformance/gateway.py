@@ -6,7 +6,6 @@ with running(str(file), port=port) as gateway:
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from conformance import children
+
 START_LIMIT: Final = 60.0
 """seconds; a start takes about one, with 2,000 rules or on busy cores a few"""
-STOP_LIMIT: Final = 20.0
 
 
 class GatewayFailed(RuntimeError):
@@ -78,7 +78,7 @@ def running(*arguments: str, port: int, start_limit: float = START_LIMIT) -> Ite
             gateway.ready_seconds = time.monotonic() - began
             yield gateway
         finally:
-            _stop(process)
+            children.end(process)
 
 
 def _wait(gateway: Gateway, deadline: float) -> None:
@@ -95,13 +95,3 @@ def _wait(gateway: Gateway, deadline: float) -> None:
             pass
         time.sleep(0.01)
     raise GatewayFailed(f"aigw run does not answer\n{gateway.output()}")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_LIMIT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

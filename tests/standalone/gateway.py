@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from conformance import children
 from tests.support.envoy import free_port
 from tests.support.waiting import LIMIT, wait_until
 
@@ -139,11 +140,5 @@ def running(
         assert process.poll() is None, gateway.err()
         yield gateway
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        children.end(process)
         shutil.rmtree(runtime, ignore_errors=True)

@@ -12,7 +12,6 @@ however it ends.
 
 import contextlib
 import secrets
-import shutil
 import ssl
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
+from conformance import children
 from filters.contract import jsonlib
 from hack.tools import build
 from tests.support.envoy import free_port
@@ -272,11 +272,9 @@ def _start(directory: Path, stack: contextlib.ExitStack) -> ApiServer:
 
 
 def _process(directory: Path, stack: contextlib.ExitStack, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-    guard = shutil.which("setpriv")
-    prefix = (guard, "--pdeathsig", "KILL") if guard else ()
     with (directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [*prefix, str(build.place(name)), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [*children.guard(), str(build.place(name)), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
     stack.callback(_stop, process)
     return process

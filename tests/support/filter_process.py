@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from conformance import children
 from filters.contract import jsonlib
 from filters.process import control
 
@@ -94,13 +95,7 @@ def running_filter(*arguments: str, module: str = "tests.support.echo", ready: b
                 assert filter_.answer().ready or "--config" in arguments, filter_.log()
             yield filter_
         finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(LIMIT)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            children.end(process)
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 
 import grpc
 
+from conformance import children
 from filters.contract.config import LEVEL_HEADER, LISTENER_HEADER
 from filters.contract.push import AUDIENCE
 from tests.support import ext_proc
@@ -70,12 +70,6 @@ def token(api: ApiServer, namespace: str, pod_name: str | None, audience: str = 
     return str(answer.json()["status"]["token"])
 
 
-def guard() -> tuple[str, ...]:
-    """What a command is started with to end with this process, however that ends."""
-    found = shutil.which("setpriv")
-    return (found, "--pdeathsig", "KILL") if found else ()
-
-
 class _Running:
     """A process and its log."""
 
@@ -120,7 +114,7 @@ def controller(
         "--configPort",
         str(config_port),
     )
-    command = [*guard(), sys.executable, "-m", "extension_server.main", *listens, "--serviceName", "localhost"]
+    command = [*children.guard(), sys.executable, "-m", "extension_server.main", *listens, "--serviceName", "localhost"]
     command += ["--enableLeaderElection=false"]  # else one that was killed is waited for
     environment = {**os.environ, "KUBECONFIG": str(api.kubeconfig), "POD_NAMESPACE": namespace}
     log = directory / f"controller-{time.monotonic_ns()}.log"
@@ -208,7 +202,7 @@ def filter_process(
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [
-                    *guard(),
+                    *children.guard(),
                     *(sys.executable, "-m", "filters.main", "--socket", str(socket), "--no-control"),
                     *("--config-server", f"localhost:{config_port}", "--config-server-ca", str(directory / "ca.crt")),
                     *("--config-server-token", str(directory / "token"), "--state", str(state)),
@@ -227,13 +221,7 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        children.end(process)
 
 
 def authorities(api: ApiServer, namespace: str) -> bytes:
