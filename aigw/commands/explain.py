@@ -6,7 +6,7 @@ them (`matching`); this module only puts the answers beside each other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aigw.commands import exchange, facts, matching, redaction
 from aigw.commands.exchange import Answer, Filters, Request, Upstream
@@ -22,6 +22,16 @@ from filters.contract import jsonlib
 from filters.contract.config import Listener
 from filters.contract.headers import Headers
 from filters.runtime.patterns import wire
+
+_NO_ROUTES: Final = exchange.Outcome(
+    rule="",
+    answer=Answer(
+        status=404,
+        code="not_found",
+        message="no AI route is attached to this listener; Envoy answers without the filter",
+        param="",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +169,9 @@ def _request(
     path = question.path or filters.sample_path()
     body, model = _body(filters, question, path)
     head = exchange.head(path, host, question.headers)
-    outcome = filters.send(listener.name, Request(headers=head, body=body), hosts)
+    outcome = _NO_ROUTES
+    if listener.virtual_hosts:
+        outcome = filters.send(listener.name, Request(headers=head, body=body), hosts)
     traced = matching.trace(listener, host, Headers(head), model)
     return Explained(
         listener=listener.name,

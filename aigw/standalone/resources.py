@@ -198,7 +198,7 @@ class _Reader:
             ref = documents.ref_of(content)
             place = f"{place} ({ref})"
             self.problems.setdefault(ref, "; ".join(texts))
-            self.refused.setdefault(ref, content)
+            self.refused[ref] = content
         sentences = [f"{place}: {text}" for text in texts]
         self.errors += sentences
         self.elsewhere += sentences if elsewhere else ()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Final
+from typing import Any, Final
 
 from aigw.standalone import objects, resources, verdicts
 from aigw.standalone.base_xds import build, tls
@@ -81,7 +81,7 @@ def validate_text(
         return Verdict((*loaded.errors, *messages), loaded.warnings, elsewhere=loaded.elsewhere, objects=seen.objects)
     built = _built(loaded, found.compiled)
     errors = (*found.errors, *(loaded.sentence(finding) for finding in built.refused))
-    follows = _naming(loaded.snapshot.problems)
+    follows = _naming(loaded.snapshot)
     return Verdict(
         (*loaded.errors, *(each for each in errors if not follows(each))),
         found.warnings,
@@ -106,11 +106,12 @@ def _without_generated(loaded: Loaded) -> Loaded:
     return replace(loaded, snapshot=rest, others=(*loaded.others, *made))
 
 
-def _naming(objects: Iterable[ObjectRef]) -> Callable[[str], bool]:
-    """Whether a sentence names one of the objects."""
-    names = "|".join(re.escape(str(ref)) for ref in objects)
+def _naming(snapshot: Snapshot) -> Callable[[str], bool]:
+    """Whether a sentence blames one of the objects that cannot be used at all."""
+    names = "|".join(re.escape(str(ref)) for ref in snapshot.problems.keys() - set(map(ref_of, snapshot)))
     pattern = re.compile(rf"(?<!\w)(?:{names})(?![\w.-])") if names else None
-    return lambda sentence: pattern is not None and pattern.search(sentence) is not None
+    # The object that the sentence is about stands before.
+    return lambda sentence: pattern is not None and pattern.search(sentence.partition("): ")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +140,21 @@ def _built(loaded: Loaded, compiled: Compiled) -> _Built:
 def _without(snapshot: Snapshot, findings: Iterable[Finding], gateway: ObjectRef) -> Snapshot | None:
     """None when what the findings are about cannot be left out by itself."""
     for finding in findings:
-        kept: tuple[Object, ...] = ()
+        kept: list[Object] = []
         if finding.object == gateway:
-            kept = _reduced(_gateway(snapshot, gateway), finding.field)
+            reduced = _reduced(_gateway(snapshot, gateway), finding.field)
+            if reduced is None:
+                return None
+            kept.append(reduced)
         elif finding.object.kind != "HTTPRoute" or finding.object not in map(ref_of, snapshot):
             return None
-        others = [each for each in snapshot if ref_of(each) != finding.object]
-        if finding.object == gateway and not kept:
-            return None
+        others = (each for each in snapshot if ref_of(each) != finding.object)
         snapshot = Snapshot((*others, *kept), snapshot.problems)
     return snapshot
 
 
-def _reduced(gateway: Gateway, field: str) -> tuple[Gateway, ...]:
-    """The Gateway without what cannot be made; empty when nothing would be left of it."""
+def _reduced(gateway: Gateway, field: str) -> Gateway | None:
+    """The Gateway without what cannot be made; None when nothing would be left of it."""
     spec, found = gateway.spec, _LISTENER.fullmatch(field)
     if field.startswith("spec.infrastructure"):
         spec = spec.model_copy(update={"infrastructure": None})
@@ -160,8 +162,8 @@ def _reduced(gateway: Gateway, field: str) -> tuple[Gateway, ...]:
         kept = tuple(each for index, each in enumerate(spec.listeners) if index != int(found["index"]))
         spec = spec.model_copy(update={"listeners": kept})
     else:
-        return ()
-    return (gateway.model_copy(update={"spec": spec}),)
+        return None
+    return gateway.model_copy(update={"spec": spec})
 
 
 def _as_written(finding: Finding, rest: Snapshot, loaded: Loaded, gateway: ObjectRef) -> Finding:
@@ -170,14 +172,20 @@ def _as_written(finding: Finding, rest: Snapshot, loaded: Loaded, gateway: Objec
     if finding.object != gateway or found is None:
         return finding
     name = _gateway(rest, gateway).spec.listeners[int(found["index"])].name
-    content = loaded.refused.get(gateway)
-    # A Gateway with listeners that standalone does not know was not read whole.
-    written = (
-        [each.name for each in _gateway(loaded.snapshot, gateway).spec.listeners]
-        if content is None
-        else [each.get("name") if isinstance(each, dict) else None for each in content["spec"]["listeners"]]
-    )
+    # One with listeners that standalone does not know was read without them.
+    whole = _listener_names(loaded.refused.get(gateway, {}))
+    written = whole if name in whole else [each.name for each in _gateway(loaded.snapshot, gateway).spec.listeners]
     return replace(finding, field=f"spec.listeners[{written.index(name)}]{found['rest']}")
+
+
+def _listener_names(content: Mapping[str, Any]) -> list[str]:
+    """Of a Gateway as it is written."""
+    spec = content.get("spec")
+    listeners = spec.get("listeners") if isinstance(spec, dict) else None
+    return [
+        str(each.get("name")) if isinstance(each, dict) else ""
+        for each in (listeners if isinstance(listeners, list) else ())
+    ]
 
 
 def _gateway(snapshot: Snapshot, ref: ObjectRef) -> Gateway:

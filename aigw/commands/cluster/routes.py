@@ -129,7 +129,7 @@ def _notes(document: Document, accepted: Document) -> Iterator[Finding]:
         yield Finding(
             severity="warning",
             title=f"{title(document)} is accepted, with a note: {note}",
-            meaning="what the note names is not in effect as it is written; everything else is served",
+            meaning="it is served, apart from what the note says",
             fix="do what the note says",
         )
 

@@ -69,6 +69,13 @@ def test_of_other_rules_a_request_shows_only_how_many_problems_there_are(tmp_pat
     assert screen.splitlines()[-1].endswith("Without a request, 2 problems of other rules and objects are shown too")
 
 
+def test_without_the_route_a_request_gets_what_envoy_says_and_every_problem_is_shown(tmp_path: Path) -> None:
+    file = written(tmp_path, example().replace("parentRefs:", "parentRef:"))
+    (one,) = told("explain", file, "-m", "gpt-4o", *HOST, code=1)["requests"]
+    assert (one["answer"]["status"], one["answer"]["code"], one["rule"]) == (404, "not_found", None)
+    assert "spec.parentRef: unknown field" in invoke("explain", file, "-m", "gpt-4o", *HOST).stdout
+
+
 def test_everything_that_is_right_is_translated(tmp_path: Path) -> None:
     file = written(tmp_path, BROKEN)
     found = told("translate", file, code=1)
