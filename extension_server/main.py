@@ -101,8 +101,7 @@ class _Observer:
             self._controller.unanswered(observation.gateway)
         elif observation.behind:
             self._controller.behind(observation.gateway)
-        if observation.again:
-            self._controller.translate_again(observation.gateway, observation.again)
+        self._controller.translate_again(observation.gateway, observation.again)
 
 
 class _Readiness:

@@ -15,7 +15,7 @@ from extension_server.sidecar.container import Document
 
 AGAIN_ANNOTATION: Final = "aigateway.envoyproxy.io/extproc-rolled-out-at"
 """of a pod template: `<time> <number>`, when it was last rolled out because pods lacked the filter, and how often"""
-AGAIN_AFTER: Final = timedelta(minutes=5)
+AGAIN_AFTER: Final = timedelta(minutes=1)
 """after the first time; doubled each time"""
 AGAIN_LATEST: Final = timedelta(days=1)
 
@@ -56,7 +56,7 @@ def decide(
     last = _tries(tried)
     if (
         last.times
-        and last.at >= registered
+        and last.at > registered
         and now - last.at < min(AGAIN_AFTER * 2 ** min(last.times - 1, 20), AGAIN_LATEST)
     ):
         return NOTHING

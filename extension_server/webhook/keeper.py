@@ -12,7 +12,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from extension_server.controller.client import Api, ApiError, Document, Resource
@@ -37,7 +37,6 @@ PERIOD: Final = 10.0
 SOON: Final = 0.5
 """Seconds, until everything is in its place after a start, or others have put it there."""
 _EARLY_LOOKS: Final = 30
-ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -71,10 +70,9 @@ class Keeper:
         self._said = ""
         self._settled = False
         self._registrations: list[Callable[[], None]] = []
-        self._missed = False
         self.registered: datetime | None = None
-        """Since when the API server knows the webhook and trusts it, as far as the leader has seen: None while it does
-        not, ALWAYS when it was never seen without."""
+        """Since when the API server knows the webhook and trusts it, as far as is seen here: None while it does not.
+        It may have been without it for a moment between two looks, so what counts is when it came to know it."""
         self.ready = asyncio.Event()
         """There is a certificate."""
 
@@ -209,16 +207,17 @@ class Keeper:
             if not exc.not_found:
                 raise
             self._say(f"MutatingWebhookConfiguration {self._configuration} is not there: no pod gets the filter")
-            self._registers(False)
+            self._registers(None)
             return
+        since = datetime.fromisoformat(document["metadata"]["creationTimestamp"])
         if INJECTED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
-            self._registers(True)
+            self._registers(since)
             return
         wanted = base64.b64encode(bundle.authorities).decode()
         hooks = document.get("webhooks") or []
         if all(hook["clientConfig"].get("caBundle") == wanted for hook in hooks):
             self._settled = True
-            self._registers(True)
+            self._registers(since)
             return
         changed = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": wanted}} for hook in hooks]
         try:
@@ -228,16 +227,15 @@ class Keeper:
                 raise
         else:
             _log.info("told the API server the authority of %s", self._configuration)
-            self._registers(True)
+            self._registers(self._now())
 
-    def _registers(self, registered: bool) -> None:
+    def _registers(self, since: datetime | None) -> None:
         before = self.registered
-        if not registered:
-            self._missed, self.registered = True, None
-        elif before is None:
-            self.registered = self._now() if self._missed else ALWAYS
-        if (before is None) == (self.registered is None):
+        if before is not None and since is not None:
+            since = max(before, since)
+        if since == before:
             return
+        self.registered = since
         for listener in self._registrations:
             listener()
 

@@ -20,7 +20,7 @@ from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Admission, Known, NotKnown
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
-from extension_server.webhook.keeper import ALWAYS, INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
+from extension_server.webhook.keeper import CONFIGURATIONS, INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
 from extension_server.webhook.server import WebhookServer
 from tests.support import helm
 from tests.support.apiserver import ApiServer, Refused
@@ -231,7 +231,7 @@ async def test_an_authority_is_replaced_while_the_api_server_goes_on_asking(
     assert other.bundle() == certificates.bundle()
 
 
-async def test_it_is_known_whether_the_api_server_asks_the_webhook(
+async def test_it_is_known_since_when_the_api_server_asks_the_webhook(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
     now = Now()
@@ -239,12 +239,35 @@ async def test_it_is_known_whether_the_api_server_asks_the_webhook(
     changes: list[datetime | None] = []
     certificates.subscribe_registration(lambda: changes.append(certificates.registered))
     await certificates.look()
+    assert changes.pop() is not None
     await asyncio.to_thread(cluster.delete, configuration(port))
     await certificates.look()
+    assert changes == [None]
     await asyncio.to_thread(cluster.apply, configuration(port))
+    now.value += timedelta(hours=1)
     await certificates.look()
     await certificates.look()
-    assert changes == [ALWAYS, None, now.value]
+    assert changes == [None, now.value]
+
+
+async def test_a_webhook_that_was_away_between_two_looks_is_newly_registered(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    now = Now()
+    certificates = keeper(client, namespace, now)
+    await certificates.look()
+    before = certificates.registered
+    await asyncio.to_thread(cluster.delete, configuration(port))
+    await asyncio.to_thread(cluster.apply, configuration(port))
+    now.value += timedelta(hours=1)
+    await certificates.look()
+    assert before is not None
+    assert certificates.registered == now.value
+    # Or it has the authority from the start, as after a backup was restored.
+    held = await client.get(CONFIGURATIONS, None, CONFIGURATION)
+    other = keeper(client, namespace, Now())
+    await other.look()
+    assert other.registered == datetime.fromisoformat(held["metadata"]["creationTimestamp"])
 
 
 async def test_a_webhook_configuration_that_was_reset_is_told_again(

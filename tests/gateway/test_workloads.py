@@ -12,11 +12,11 @@ from extension_server.compile.result import ObjectRef
 from extension_server.controller.client import KubernetesApi
 from extension_server.controller.workloads import DEPLOYMENTS, PODS, Workloads
 from extension_server.sidecar import container, mutation
-from extension_server.webhook.keeper import ALWAYS
 from tests.support.apiserver import ApiServer
 from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, proxy
 
 GATEWAY = ObjectRef("Gateway", "default", "gw")
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 @pytest.fixture
