@@ -46,8 +46,7 @@ def reasons() -> dict[str, tuple[Reason, ...]]:
     """By what they are: good, programmed (that is, not), errors, warnings."""
     found = yaml.safe_load(Path(__file__).with_name("reasons.yaml").read_text(encoding="utf-8"))
     return {
-        section: tuple(Reason(name, **texts) for name, texts in entries.items())
-        for section, entries in found.items()
+        section: tuple(Reason(name, **texts) for name, texts in entries.items()) for section, entries in found.items()
     }
 
 
