@@ -114,7 +114,9 @@ def host_names(served: Served) -> dict[str, str]:
 class _Collector:
     def __init__(self, served: Served, filters: Filters, redactor: Redactor, problems: tuple[Problem, ...]) -> None:
         self._served = served
-        self._problems = problems
+        self._problems: dict[str, list[Problem]] = {}
+        for each in problems:
+            self._problems.setdefault(each.object, []).append(each)
         self._world = served.world
         self._filters = filters
         self._redactor = redactor
@@ -170,27 +172,30 @@ class _Collector:
 
     def _of_rule(self, route: AIGatewayRoute, index: int) -> Iterator[Problem]:
         field = f"spec.rules[{index}]"
-        for each in self._problems:
-            inside = each.object == _title(route) and (each.field == field or each.field.startswith(f"{field}."))
-            if inside and not each.field.startswith(f"{field}.backendRefs["):
+        for each in self._inside(route, field):
+            if not each.field.startswith(f"{field}.backendRefs["):
                 yield each
 
     def _of_backend(
         self, route: AIGatewayRoute, field: str, service: str, parts: Iterable[Object]
     ) -> Iterator[Problem]:
         """`field`: of the reference to the AIServiceBackend `service`, which `parts` belong to."""
-        objects = {service, *map(_title, parts), *self._refused_policies(service)}
+        objects = {service: None, **dict.fromkeys(map(_title, parts)), **dict.fromkeys(self._refused_policies(service))}
         said: list[str] = []
-        own = (
-            each
-            for each in self._problems
-            if each.object == _title(route) and (each.field == field or each.field.startswith(f"{field}."))
-        )
-        for each in (*own, *(each for each in self._problems if each.object in objects)):
+        for each in (
+            *self._inside(route, field),
+            *(problem for name in objects for problem in self._problems.get(name, ())),
+        ):
             # That the object cannot be used is said with the reason, where it is referred to.
             if not any(each.message in earlier for earlier in said):
                 yield each
             said.append(each.message)
+
+    def _inside(self, route: AIGatewayRoute, field: str) -> Iterator[Problem]:
+        """Problems of a field of the route, and of what is below it."""
+        for each in self._problems.get(_title(route), ()):
+            if each.field == field or each.field.startswith(f"{field}."):
+                yield each
 
     def _hosts_of_rules(self) -> dict[str, dict[str, None]]:
         found: dict[str, dict[str, None]] = {}
