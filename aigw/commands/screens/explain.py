@@ -35,8 +35,7 @@ def draw(console: Console, explanation: Explanation) -> None:
     if errors:
         text = f"{counted(errors, 'error')}: a cluster serves the rest, as shown; aigw run does not start"
         if told.hidden:
-            others = counted(told.hidden, "problem")
-            text += f". Without a request, {others} of other rules and objects are shown too"
+            text += f"; without a request: {counted(told.hidden, 'more problem')}, of other rules and objects"
         console.print()
         conclusion(console, "error", text)
 

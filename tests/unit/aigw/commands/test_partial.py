@@ -66,7 +66,7 @@ def test_the_screen_says_what_is_not_served_and_why(tmp_path: Path) -> None:
 def test_of_other_rules_a_request_shows_only_how_many_problems_there_are(tmp_path: Path) -> None:
     screen = invoke("explain", written(tmp_path, BROKEN), "-m", "gpt-4o", *HOST).stdout
     assert "Nobody" not in screen
-    assert screen.splitlines()[-1].endswith("Without a request, 2 problems of other rules and objects are shown too")
+    assert screen.splitlines()[-1].endswith("; without a request: 2 more problems, of other rules and objects")
 
 
 def test_without_the_route_a_request_gets_what_envoy_says_and_every_problem_is_shown(tmp_path: Path) -> None:
