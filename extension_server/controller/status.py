@@ -19,6 +19,7 @@ from extension_server.controller.ports import FilterReports
 from extension_server.controller.store import Held, Store
 from extension_server.controller.world import Part, World
 from extension_server.sidecar.container import CONTAINER
+from extension_server.sidecar.mutation import OWNER_NAME
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -207,9 +208,9 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
 
 def no_filter(gateway: ObjectRef, effect: str) -> str:
     return (
-        f"no filter of {gateway} is connected, {effect}: check that its Envoy pods have the container "
-        f"{CONTAINER} and that it is ready; its log says why it does not connect. An Envoy that several Gateways share "
-        "(mergeGateways of EnvoyProxy) never has it"
+        f"no filter of {gateway} is connected, {effect}: check that its Envoy pods (kubectl get pods -A -l "
+        f"{OWNER_NAME}={gateway.name}) have the container {CONTAINER} and that it is ready; its log says why it does "
+        "not connect. An Envoy that several Gateways share (mergeGateways of EnvoyProxy) never has it"
     )
 
 
