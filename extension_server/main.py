@@ -34,17 +34,18 @@ from extension_server.controller.store import Store
 from extension_server.controller.token_key import BadTokenKey
 from extension_server.controller.workloads import Workloads
 from extension_server.controller.world import World
-from extension_server.hooks.observation import Observation
 from extension_server.hooks.server import HookServer
 from extension_server.hooks.service import HookService
 from extension_server.hooks.source import CompiledResults
 from extension_server.metrics import Gauge, Metrics
+from extension_server.observer import Observer
 from extension_server.options import Address, BadFlags, Options
 from extension_server.proxies import Proxies
 from extension_server.push.feed import Feed
 from extension_server.push.identity import Identities
 from extension_server.push.presence import Presence
 from extension_server.push.server import PushServer
+from extension_server.readiness import Readiness
 from extension_server.webhook.admission import Admission
 from extension_server.webhook.certificates import Names, service_names
 from extension_server.webhook.keeper import Keeper
@@ -56,7 +57,7 @@ T = TypeVar("T")
 WEBHOOK: Final = "envoy-ai-gateway-gateway-pod-mutator"
 """Name of the MutatingWebhookConfiguration, before the controller's namespace."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("extension_server.main")  # as a program, this is `__main__`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,63 +71,6 @@ class Process:
     metrics_port: int
 
 
-class _Observer:
-    """Tells the controller what the hooks see, once there is one."""
-
-    def __init__(self) -> None:
-        self._controller: Controller | None = None
-        self._early: list[ObjectRef] = []
-
-    def start(self, controller: Controller) -> None:
-        self._controller = controller
-        for gateway in self._early:
-            controller.unanswered(gateway)
-
-    def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
-        return self._controller is None or self._controller.is_run(gateway, config_hash)
-
-    def turned_away(self, gateway: ObjectRef) -> None:
-        if self._controller is None:
-            self._early.append(gateway)
-        else:
-            self._controller.unanswered(gateway)
-
-    def observe(self, observation: Observation) -> None:
-        if self._controller is None:
-            return
-        # Without a compiled result, nobody can tell which filter is before and which behind ours.
-        seen = observation.user_filters if observation.config_hash else None
-        self._controller.observed(observation.gateway, seen, observation.findings)
-        if not observation.known:
-            self._controller.unanswered(observation.gateway)
-        elif observation.behind:
-            self._controller.behind(observation.gateway)
-        self._controller.translate_again(observation.gateway, observation.again)
-
-
-class _Readiness:
-    """Why the process is not to be sent work: until it knows everything, but not for longer than `limit` seconds. A
-    process that never gets there must not be missing for the Gateways that have nothing to do with it: Envoy Gateway
-    publishes nothing at all while it reaches no extension server."""
-
-    def __init__(self, limit: float) -> None:
-        self._until = asyncio.get_running_loop().time() + limit
-        self.controller: Controller | None = None
-        self.certified = asyncio.Event()
-
-    def why_not(self) -> str:
-        if asyncio.get_running_loop().time() >= self._until:
-            return ""
-        if self.controller is None:
-            return "the API server has not been reached yet"
-        if not self.controller.ready.is_set():
-            kinds = ", ".join(self.controller.waiting)
-            return f"waiting for {kinds}" if kinds else "compiling"
-        if not self.certified.is_set():
-            return "there is no certificate for the webhook yet"
-        return ""
-
-
 async def run(
     options: Options,
     api: Api,
@@ -137,8 +81,8 @@ async def run(
     """Until cancelled. `sinks` get the configurations besides the hooks. Raises OSError when a port is taken, and
     ApiError or BadTokenKey for what waiting does not mend."""
     metrics = Metrics()
-    readiness = _Readiness(options.cache_sync_timeout)
-    observer = _Observer()
+    readiness = Readiness(options.cache_sync_timeout)
+    observer = Observer()
     results = CompiledResults(log_attributes=options.log_attributes, warm=False, runs=observer.runs)
     hooks = HookServer(HookService(results, observer), metrics.hook_called)
     admin = AdminServer(metrics, readiness.why_not)
@@ -148,12 +92,16 @@ async def run(
         metrics_port = await admin.start(options.hooks.host, options.metrics_port)
         stack.push_async_callback(admin.stop)
         _log.info("extension hooks on port %d, metrics and probes on port %d", port, metrics_port)
+
+        # What is known. From here on, the API server is waited for.
         reports = ReportedFilters()
         measured = MeasuredApi(api, metrics.requested)
         world, store = World(await _settings(options, measured)), Store(options.gateway_controller_name)
         live = LiveGateways(measured, options.gateway_controller_name, options.watch_namespaces)
         proxies = Proxies(options, world, store, live, lambda: controller.ready.is_set())
         proxies.cluster_is(*await _once(measured.server_version))
+
+        # Certificates, the filter beside every proxy, and the way to it.
         keeper = _keeper(options, measured, lambda: controller.leading)
         readiness.certified = keeper.ready
         workloads = Workloads(
@@ -168,6 +116,8 @@ async def run(
         feed = Feed()
         push = PushServer(feed, Identities(measured, options.envoy_gateway_namespace), Presence(reports))
         push.accept(False)
+
+        # From the watches to all of them.
         controller = Controller(
             measured,
             world,
@@ -185,6 +135,8 @@ async def run(
         metrics.watch(_gauges(controller, reports, keeper))
         keeper.subscribe(lambda _: workloads.wake())
         keeper.subscribe(lambda bundle: push.use(bundle.certificate, bundle.key))
+
+        # The filter into new pods: on every replica.
         admission = Admission(
             settings=proxies.settings,
             gateway=proxies.known,
@@ -194,6 +146,7 @@ async def run(
         webhook = WebhookServer(admission, keeper.context)
         webhook_port = await webhook.start(options.hooks.host, options.webhook_port)
         stack.push_async_callback(webhook.stop)
+
         if started is not None:
             started(Process(controller, reports, port, webhook_port, metrics_port))
         async with asyncio.TaskGroup() as group:
