@@ -130,11 +130,12 @@ async def test_the_controller_can_do_its_work_with_these_rights(
                 metadata = deployment()["spec"]["template"]["metadata"]
                 return HASH_ANNOTATION in metadata.get("annotations", {})
 
-            # The status is a Deployment controller's, which is not there.
-            found = deployment()
-            found["status"] = {"observedGeneration": found["metadata"]["generation"]}
-            cluster.http.put(
-                f"/apis/apps/v1/namespaces/{namespace}-eg/deployments/envoy-edge/status", content=jsonlib.encode(found)
+            # The status is a Deployment controller's, which is not there. A patch: ours may write at the same time.
+            status = {"status": {"observedGeneration": deployment()["metadata"]["generation"]}}
+            cluster.http.patch(
+                f"/apis/apps/v1/namespaces/{namespace}-eg/deployments/envoy-edge/status",
+                content=jsonlib.encode(status),
+                headers={"content-type": "application/merge-patch+json"},
             ).raise_for_status()
             await eventually(marked, "the Deployment of the proxy is marked")
 
