@@ -90,20 +90,8 @@ def compile_route(
     if spec is None:
         return None
     found = [(ref, resources.get(Gateway, ref.namespace, ref.name)) for ref in gateways_of(route)]
-    attachments = tuple(
-        (
-            ref,
-            attachment.attach(
-                gateway,
-                route.namespace,
-                spec.parent_refs,
-                spec.hostnames,
-                resources.labels(route.namespace) if attachment.selects(gateway) else None,
-            ),
-        )
-        for ref, gateway in found
-        if gateway is not None
-    )
+    gateways = [(ref, gateway) for ref, gateway in found if gateway is not None]
+    attachments = tuple((ref, _attached(resources, route, spec, gateway)) for ref, gateway in gateways)
     refused = tuple(
         _error(route, f"spec.parentRefs[{index}]", "NotAllowedByListeners", f"not served by {gateway}: {why}")
         for gateway, attached in attachments
@@ -111,22 +99,9 @@ def compile_route(
     )
     conflicts = tuple(_name_conflicts(resources, route))
     if conflicts:
-        return RoutePart(
-            route=route,
-            spec=spec,
-            attachments=attachments,
-            rules=(),
-            generated=Generated(route, (), settings.root_prefix, ()),
-            compiled=(),
-            candidates=(),
-            findings=(*refused, *conflicts),
-            fallbacks=(),
-            section=RouteSection(),
-        )
+        return _without_rules(route, spec, attachments, settings, (*refused, *conflicts))
     own = costs.of_route(route)
-    seen = frozenset(settings.user_filters).union(
-        *(attachment.user_filters(gateway) for _, gateway in found if gateway is not None)
-    )
+    seen = frozenset(settings.user_filters).union(*(attachment.user_filters(gateway) for _, gateway in gateways))
     compiler = RuleCompiler(
         route=route,
         resolver=BackendResolver(resources=resources, credentials=credentials),
@@ -153,6 +128,34 @@ def compile_route(
         ),
         candidates=tuple(_candidates(route, spec, rules, settings.created)),
         findings=(*refused, *own.findings, *(finding for rule in rules for finding in rule.findings)),
+    )
+
+
+def _attached(resources: Resources, route: AIGatewayRoute, spec: AIGatewayRouteSpec, gateway: Gateway) -> Attachment:
+    # Labels are asked for where they count: whoever asked is compiled again when they change.
+    labels = resources.labels(route.namespace) if attachment.selects(gateway) else None
+    return attachment.attach(gateway, route.namespace, spec.parent_refs, spec.hostnames, labels)
+
+
+def _without_rules(
+    route: AIGatewayRoute,
+    spec: AIGatewayRouteSpec,
+    attachments: tuple[tuple[ObjectRef, Attachment], ...],
+    settings: Settings,
+    findings: tuple[Finding, ...],
+) -> RoutePart:
+    """Of a route that nothing can be generated for."""
+    return RoutePart(
+        route=route,
+        spec=spec,
+        attachments=attachments,
+        rules=(),
+        generated=Generated(route, (), settings.root_prefix, ()),
+        compiled=(),
+        candidates=(),
+        findings=findings,
+        fallbacks=(),
+        section=RouteSection(),
     )
 
 
