@@ -43,6 +43,10 @@ class Cluster(Protocol):
     def command(self, command: Sequence[str]) -> list[str]:
         """What to run on this host so that `command` reaches the API server by `kubeconfig`."""
 
+    @property
+    def inside(self) -> Sequence[str]:
+        """What to put before a command of this host so that it reaches addresses of Services, if there is a way."""
+
     def load(self, archives: Iterable[Path]) -> None:
         """Images (docker-archive files) for every node."""
 

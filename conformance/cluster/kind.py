@@ -20,6 +20,7 @@ class Kind:
     """A `Cluster`."""
 
     gateway_service: ServiceType = "ClusterIP"
+    inside: Sequence[str] = ()
 
     def __init__(self, cluster: "KindCluster") -> None:
         self._cluster = cluster

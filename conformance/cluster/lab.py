@@ -31,6 +31,7 @@ class Lab:
     """A `Cluster`."""
 
     gateway_service: ServiceType = "LoadBalancer"
+    inside: Sequence[str] = (sys.executable, "-m", "hack.lab", "exec")
 
     def __init__(self) -> None:
         status = _read_status()

@@ -65,9 +65,9 @@ def definitions(release: Release) -> list[Path]:
 
 def install(place: shell.Place, release: Release, values: Iterable[Path]) -> None:
     """Returns when it is available. Raises shell.Failed."""
-    arguments = ["upgrade", "--install", "eg", str(_chart(release)), "--namespace", NAMESPACE, "--create-namespace"]
+    arguments = ["upgrade", "--install", "eg", str(chart(release)), "--namespace", NAMESPACE, "--create-namespace"]
     arguments += ["--skip-crds", "--wait", "--timeout", "3m"]
-    for file in (*values, _own_values()):
+    for file in (*values, own_values()):
         arguments += ["--values", str(file)]
     before = _configuration(place)
     shell.helm(place, arguments)
@@ -83,7 +83,7 @@ def _configuration(place: shell.Place) -> str:
     return shell.kubectl(place, [*arguments, "-o", "jsonpath={.data}"])
 
 
-def _chart(release: Release) -> Path:
+def chart(release: Release) -> Path:
     """A copy with values.yaml, which only releases have: the module holds its template."""
     folder = folders.cache() / f"gateway-helm-{release.version}"
     if not (folder / "values.yaml").exists():
@@ -97,8 +97,8 @@ def _chart(release: Release) -> Path:
     return folder
 
 
-def _own_values() -> Path:
-    """The images that we assemble, and no more of the machine than is needed."""
+def own_values() -> Path:
+    """For its chart: the images that we assemble, and no more of the machine than is needed."""
     images = {"images": {"envoyProxy": {"image": ENVOY_IMAGE, "pullPolicy": "IfNotPresent"}}}
     resources = {"limits": None, "requests": {"cpu": "10m", "memory": "64Mi"}}
     file = folders.cache() / "envoy-gateway-values.yaml"
