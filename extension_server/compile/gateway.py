@@ -178,7 +178,7 @@ def _not_sent(found: GatewayConfig) -> Iterator[Finding]:
             object=ref_of(found),
             field="spec.extProc.kubernetes.env",
             reason="NotUsed",
-            message=f"{', '.join(names)} have no effect: the filter of this release sends no telemetry by itself; "
+            message=f"no effect of {', '.join(names)}: the filter of this release sends no telemetry by itself; "
             "scrape /metrics of its port aigw-admin, and let Envoy write access logs and traces",
         )
 

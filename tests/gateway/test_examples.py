@@ -37,7 +37,10 @@ class No:
     says: str
 
 
-_POOLS = No("NotSupported", "2 of 3 rules are not served. spec.rules[0].backendRefs[0].kind: InferencePools")
+_POOLS = No(
+    "NotSupported",
+    "2 of 3 rules are not served. spec.rules[0].backendRefs[0].kind, spec.rules[1].backendRefs[0].kind: InferencePools",
+)
 _MCP = No("NotSupported", "kind MCPRoute is not served by this release; it has no effect")
 _CHAIN = No("NotSupported", "the default AWS credential chain is not supported yet; set credentialsFile")
 _AZURE = No("NotSupported", "spec.azureCredentials: type AzureCredentials needs a token exchange")
@@ -88,8 +91,9 @@ NOTES = {
     "aws": {"route claude": "AWSAnthropic is not served yet: requests for this backend are answered with 422"},
     "aws_bedrock_openai_anthropic": {"route bedrock": "AWSAnthropic is not served yet"},
     "cohere": {"route cohere": "Cohere is not served yet"},
+    "gateway_config": {"GatewayConfig shared": "no effect of OTEL_EXPORTER_OTLP_ENDPOINT: the"},
 }
-"""example → what an accepted route says besides"""
+"""example → what an accepted object says besides"""
 
 
 @pytest.fixture(scope="module")
