@@ -12,7 +12,7 @@ class Observer:
 
     def __init__(self) -> None:
         self._controller: Controller | None = None
-        self._early: list[ObjectRef] = []
+        self._early: set[ObjectRef] = set()
 
     def start(self, controller: Controller) -> None:
         self._controller = controller
@@ -22,9 +22,11 @@ class Observer:
     def runs(self, gateway: ObjectRef, config_hash: str) -> bool:
         return self._controller is None or self._controller.is_run(gateway, config_hash)
 
-    def turned_away(self, gateway: ObjectRef) -> None:
+    def turned_away(self, gateway: ObjectRef, again: float) -> None:
         if self._controller is None:
-            self._early.append(gateway)
+            self._early.add(gateway)
+        elif again:
+            self._controller.translate_again(gateway, again)
         else:
             self._controller.unanswered(gateway)
 

@@ -23,5 +23,7 @@ class Means:
     changed: Callable[[Change], None]
     """hears of what was written before the watch says so"""
     now: Callable[[], datetime]
+    reconnect: float
+    """seconds after which filters have come back to a controller that has just begun to lead"""
     patience: float
     """seconds that something must be so before an Event tells it"""

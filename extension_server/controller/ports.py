@@ -25,6 +25,9 @@ class ConfigSink(Protocol):
 class FilterReports(Protocol):
     """Which configurations the filters of a Gateway run."""
 
+    def have(self, gateway: ObjectRef, config_hash: str) -> bool:
+        """Whether every connected filter can serve requests with it: runs it, or did a moment ago."""
+
     def running(self, gateway: ObjectRef) -> tuple[str, ...] | None:
         """Hash of each connected filter's configuration; None while it is too early to say."""
 

@@ -51,6 +51,13 @@ class WorkQueue(Generic[K]):
             self._later[key] = asyncio.get_running_loop().call_later(delay, self.add, (key,))
         self._put_back(key)
 
+    def later(self, key: K, after: float) -> None:
+        """Instead of `done`: the key comes back by itself after that many seconds."""
+        self._active.discard(key)
+        if key not in self._again:
+            self._later[key] = asyncio.get_running_loop().call_later(after, self.add, (key,))
+        self._put_back(key)
+
     def _put_back(self, key: K) -> None:
         if key in self._again:
             self._again.discard(key)

@@ -33,9 +33,12 @@ from extension_server.controller.token_key import SECRETS
 from extension_server.controller.watch import Watcher
 from extension_server.controller.world import World
 from extension_server.controller.writer import Writer
+from filters.contract import push
 
 SETTLE: Final = 30.0
 """Seconds that filters have to connect after a start, before "none" is believed."""
+RECONNECT: Final = push.RECONNECT + 1.0
+"""Seconds that filters take to come back from another controller."""
 _PARTS_AT_ONCE: Final = 20
 """about 20 ms of compiling; then hooks and watches get their turn"""
 _READS_AT_ONCE: Final = 16
@@ -59,13 +62,15 @@ class Controller:
         elector: Elector | None = None,
         wait: Callable[[int], Awaitable[None]] | None = None,
         settle: float = SETTLE,
+        reconnect: float = RECONNECT,
         patience: float = PATIENCE,
         measure: Callable[[float, int], None] | None = None,
         duties: Sequence[Duty] = (),
     ) -> None:
         """`namespaces`: those to watch, none for all. Without `elector` this process writes from the start.
         `wait` is the back-off of the watches, for tests. `measure(seconds, objects)`: one pass, what it compiled.
-        `duties` run while this process leads, until cancelled. `patience`: see `Means`."""
+        `duties` run while this process leads, until cancelled. `reconnect`, `patience`:
+        see `Means`."""
         self._api = api
         self._measure = measure or _unmeasured
         self._duties = duties
@@ -92,6 +97,7 @@ class Controller:
             resource_of=self._resource_of,
             changed=self._changed,
             now=now,
+            reconnect=reconnect,
             patience=patience,
         )
         self._writer = Writer(means)

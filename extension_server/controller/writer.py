@@ -27,7 +27,19 @@ WORKERS: Final = 8
 LONGEST_WAIT: Final = 60.0
 """Seconds between two tries of a write that the API server refuses."""
 
+HOLD: Final = 2.0
+"""Seconds that a change of an HTTPRoute waits for the filters to have the configuration that it is part of."""
+_LOOK_AGAIN: Final = 0.2
+
 _log = logging.getLogger(__name__)
+
+
+class _TooEarly(Exception):
+    """Envoy would send requests to a filter that does not know the rule yet. The argument: seconds to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class Writer:
@@ -41,6 +53,11 @@ class Writer:
         self._settled: dict[ObjectRef, tuple[Document, Content | None]] = {}
         """What was applied, and what the API server made of it when that is not the same (defaults of its own)."""
         self._refusals: dict[ObjectRef, str] = {}
+        self._reconnect = means.reconnect
+        self._begun = 0.0
+        """when this process began to write"""
+        self._awaited: dict[ObjectRef, tuple[str, float]] = {}
+        """Gateway → hash of the configuration that its filters are to have, and since when"""
 
     def add(self, refs: Iterable[ObjectRef]) -> None:
         """Objects of ours to look at."""
@@ -52,6 +69,7 @@ class Writer:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._news.run())
@@ -65,6 +83,8 @@ class Writer:
             ref = await self._queue.take()
             try:
                 await self._sync(ref)
+            except _TooEarly as exc:
+                self._queue.later(ref, exc.seconds)
             except ApiError as exc:
                 _log.warning("%s: %s", ref, exc)
                 self._queue.failed(ref, longest=LONGEST_WAIT)
@@ -78,30 +98,41 @@ class Writer:
             await asyncio.sleep(0)
 
     async def _sync(self, ref: ObjectRef) -> None:
-        """Raises ApiError."""
+        """Raises ApiError, _TooEarly."""
         held = self._store.held(ref)
         refusal: ApiError | None = None
+        early: _TooEarly | None = None
         if ref.kind == "AIGatewayRoute":
-            refusal = await self._generated(ref, held)
+            try:
+                refusal = await self._generated(ref, held)
+            except _TooEarly as exc:
+                early = exc
         if held is None:
             self._refusals.pop(ref, None)
         elif held.deleting:
             await self._let_go(held)
         else:
             await self._status(held, str(refusal) if refusal else None)
+        if early is not None:
+            raise early
         if refusal is not None:
             raise refusal
 
     # ---- generated objects
 
     async def _generated(self, ref: ObjectRef, held: Held | None) -> ApiError | None:
-        """Returns what the API server refused for good; raises ApiError for what may work the next time."""
+        """Returns what the API server refused for good; raises ApiError for what may work the next time, _TooEarly for
+        what is to be written later."""
         part = self._world.part(ref)
         if part is None and held is not None and not held.deleting:
             return None  # refused by our models, or not compiled yet: what is there stays
         wanted = {} if part is None or self._is_for_others(ref) else children.wanted(part)
         refusal: ApiError | None = None
         for child_ref, document in wanted.items():
+            if not self._has_to_change(child_ref, document):
+                continue
+            if self._store.child(child_ref) is not None and part is not None:
+                self._wait_for_filters(part)
             try:
                 await self._apply(child_ref, document)
             except ApiError as exc:
@@ -124,13 +155,28 @@ class Writer:
         attached = part.route.attachments if part and part.route else ()
         return bool(gateways) and not attached and all(self._store.held(gateway) for gateway in gateways)
 
-    async def _apply(self, ref: ObjectRef, document: Document) -> None:
+    def _has_to_change(self, ref: ObjectRef, document: Document) -> bool:
         child = self._store.child(ref)
-        content = child.content if child else None
-        if child is not None and (
-            not children.differs(document, content) or self._settled.get(ref) == (document, content)
-        ):
-            return
+        if child is None:
+            return True
+        return children.differs(document, child.content) and self._settled.get(ref) != (document, child.content)
+
+    def _wait_for_filters(self, part: Part) -> None:
+        """Make before break: a changed route leads to a filter that has the changed rule. Filters that followed another
+        controller come back to this one first. Raises _TooEarly."""
+        now = asyncio.get_running_loop().time()
+        waits = [self._begun + self._reconnect - now]
+        for gateway in part.gateways:
+            compiled = self._world.compiled(gateway)
+            if compiled is None or self._means.reports.have(gateway, compiled.config_hash):
+                continue
+            if self._awaited.get(gateway, ("", 0.0))[0] != compiled.config_hash:
+                self._awaited[gateway] = (compiled.config_hash, now)
+            waits.append(min(_LOOK_AGAIN, self._awaited[gateway][1] + HOLD - now))
+        if (longest := max(waits)) > 0:
+            raise _TooEarly(longest)
+
+    async def _apply(self, ref: ObjectRef, document: Document) -> None:
         resource = self._means.resource_of(ref.kind)
         answer = await self._api.apply(resource, document)
         if surplus := children.removals(document["spec"], answer["spec"]):

@@ -134,7 +134,7 @@ class Mediated:
         self.decision = self._memo.shown.decide(
             newest, self._earlier, self._tokens, self._clusters, now, runs=self._runs
         )
-        kept = self._fold(now)
+        kept = [] if self.decision.early else self._fold(now)
         self._memo.turn()
         return [*patched, *kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
 

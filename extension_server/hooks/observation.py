@@ -19,6 +19,9 @@ class Observation:
     """seconds after which Envoy Gateway is to translate the Gateway again; 0: not before something changes"""
     behind: bool = False
     """there are routes of a newer state than what is compiled here: to be translated again when that is known"""
+    early: bool = False
+    """the routes are of another state than what is compiled, and nothing was answered for the Gateway before: better
+    not now either"""
     user_filters: frozenset[str] = frozenset()
     """RouteConfigurations with a filter of the user's after ours: `compile_gateway(user_filters=…)`"""
     findings: tuple[Finding, ...] = ()
@@ -28,9 +31,9 @@ class Observation:
 class Sink(Protocol):
     """Takes observations, on the thread of the hooks. Must return at once; a raised exception is logged only."""
 
-    def turned_away(self, gateway: ObjectRef) -> None:
-        """A translation of the Gateway got no answer, because nothing was known yet. Envoy Gateway keeps what it has
-        and does not ask again by itself: it has to be made to."""
+    def turned_away(self, gateway: ObjectRef, again: float) -> None:
+        """A translation of the Gateway got no answer. Envoy Gateway keeps what it has and does not ask again by itself:
+        it has to be made to, in `again` seconds; 0: as soon as something is known of the Gateway."""
 
     def observe(self, observation: Observation) -> None:
         """Called once per Gateway and translation, after the answer is made."""
@@ -39,7 +42,7 @@ class Sink(Protocol):
 class Ignored:
     """A sink for those who do not ask."""
 
-    def turned_away(self, gateway: ObjectRef) -> None:
+    def turned_away(self, gateway: ObjectRef, again: float) -> None:
         """Nothing is done with it."""
 
     def observe(self, observation: Observation) -> None:

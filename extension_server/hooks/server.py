@@ -108,7 +108,7 @@ class HookServer:
                 answer = self._service.answer(method, request)
                 cold = isinstance(answer, Cold)
             if isinstance(answer, Cold):
-                self._service.turned_away(answer.gateways)
+                self._service.turned_away(answer)
                 answer = answer.otherwise
             sent = len(answer) if isinstance(answer, bytes) else 0
             result = "cold" if cold else "answered" if isinstance(answer, bytes) else "refused"

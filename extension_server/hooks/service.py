@@ -8,7 +8,7 @@ not implemented would be a failed hook.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,8 @@ from extension_server.hooks.shells import shell
 from extension_server.hooks.source import MediationSource
 from extension_server.xds import endpoints, names, pool
 
+_AGAIN: Final = 1.0
+"""seconds until a translation that came too early is made again"""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -43,6 +45,8 @@ class Cold:
     otherwise: bytes | Refused
     gateways: tuple[ObjectRef, ...] = ()
     """that Envoy Gateway has to translate again after `otherwise`"""
+    again: float = 0.0
+    """in how many seconds; 0: when something is known of them"""
 
 
 class HookService:
@@ -85,12 +89,13 @@ class HookService:
         answer.resource = self._endpoints(request.resource)
         return bytes(answer.SerializeToString())
 
-    def turned_away(self, gateways: Iterable[ObjectRef]) -> None:
+    def turned_away(self, answer: Cold) -> None:
         """`Cold.otherwise` was answered."""
-        for gateway in gateways:
-            _LOG.warning("%s was translated before anything was known of it; it keeps the xDS that it has", gateway)
+        for gateway in answer.gateways:
+            why = answer.otherwise.reason if isinstance(answer.otherwise, Refused) else "it is not known yet"
+            _LOG.warning("%s keeps the xDS that it has: %s", gateway, why)
             try:
-                self._sink.turned_away(gateway)
+                self._sink.turned_away(gateway, answer.again)
             except Exception:
                 _LOG.exception("it was not taken that %s was turned away", gateway)
 
@@ -111,6 +116,12 @@ class HookService:
             # 503s would go out that the data plane does not answer now; what it has is better.
             return Cold(
                 Refused("the controller has just started and does not know the AI routes yet"), translated.unknown
+            )
+        if translated.early:
+            return Cold(
+                Refused("the controller has just started, and its AI routes are about to be written in another state"),
+                translated.early,
+                _AGAIN,
             )
         for observation in translated.observations:
             self._report(observation)

@@ -6,7 +6,8 @@ have not, bring a cluster that Envoy has yet to warm up, or be faster than a fil
 stays named: its routes and clusters, as they were answered last, are kept beside the new ones, and Envoy Gateway is
 made to translate again soon. When changes come faster than that, translations are always behind the newest: the named
 one then moves on to the newest of those that are there as a whole. Pure; time is passed in. The memory is this
-process's alone: without it (after a start) the newest is named at once.
+process's alone. Without it (after a start) the newest is named at once, unless the routes are of another state: what
+filters and Envoy then have is not known here, and better than halves of both.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,9 @@ BUSY: Final = 1.0
 LIMIT: Final = 5.0
 """Seconds after which the configuration that lacks least is named when none is there as a whole: an HTTPRoute may never
 be written. For as long, a route is kept that translations do not hold any more."""
+EARLY: Final = 15.0
+"""Seconds after a start for which nothing is answered to routes of another state than the newest. HTTPRoutes are not
+changed before filters had the time to come back (`controller.writer`)."""
 GRACE: Final = 30.0
 """Seconds that a cluster is kept for requests that are on their way to it."""
 
@@ -76,6 +80,8 @@ class Decision:
     """seconds after which Envoy Gateway is to translate again; 0: nothing is due"""
     behind: bool = False
     """there are routes of a newer state than the newest known"""
+    early: bool = False
+    """nothing is to be answered yet"""
 
 
 @dataclass(slots=True)
@@ -110,6 +116,10 @@ class Shown:
         """`earlier`: what was the newest before, latest first. `present`, `clusters`: what the translation holds.
         `runs`: whether the filters have the configuration with a hash."""
         named = self.named
+        if named is None and not present <= newest.tokens:
+            self._pending = now if self._pending is None else self._pending
+            if now - self._pending < EARLY:
+                return Decision(newest, (), behind=True, early=True)
         # Without any token there is nothing that could be served meanwhile.
         if named is None or newest.config_hash == named.config_hash or not present:
             self._usable, self._pending = {}, None

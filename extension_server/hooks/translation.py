@@ -58,6 +58,11 @@ class Translated:
         """Gateways with AI routes of which nothing is known."""
         return tuple(each.gateway for each in self.observations if not each.known)
 
+    @property
+    def early(self) -> tuple[ObjectRef, ...]:
+        """Gateways that nothing should be published for yet."""
+        return tuple(each.gateway for each in self.observations if each.early)
+
 
 @dataclass(slots=True)
 class _Part:
@@ -212,6 +217,7 @@ def _observe(
         config_hash=mediated.decision.named.config_hash if mediated.served else "",
         again=mediated.decision.again,
         behind=mediated.decision.behind,
+        early=mediated.decision.early,
         user_filters=frozenset(mediation.listener_name(name) for name, _ in mediated.exposed),
         findings=sorted_findings(findings),
     )

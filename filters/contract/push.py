@@ -20,6 +20,8 @@ CONTRACT: Final = 1
 another number keep what they run until their pods are rolled."""
 AUDIENCE: Final = "ai-gateway-config"
 """that the tokens of filters are made for"""
+RECONNECT: Final = 4.0
+"""Seconds within which a filter tries again to reach its controller."""
 KEPT_SECONDS: Final = 30.0
 """For which a filter serves with a configuration that another has replaced, at least."""
 SERVICE: Final = "aigw.push.v1.Configuration"

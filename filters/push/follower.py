@@ -25,7 +25,7 @@ from filters.push.state import StateFolder
 logger = logging.getLogger(__name__)
 
 FIRST_WAIT: Final = 0.2
-LONGEST_WAIT: Final = 8.0
+LONGEST_WAIT: Final = push.RECONNECT
 """Seconds between attempts to connect; each is drawn between half of it and the whole."""
 STABLE_AFTER: Final = 10.0
 """Seconds that a stream has to live for the next wait to be short again."""

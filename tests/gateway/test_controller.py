@@ -3,6 +3,7 @@
 from typing import Any
 
 from extension_server.compile.result import Finding, ObjectRef
+from extension_server.controller.writer import HOLD
 from tests.support.apiserver import ApiServer
 from tests.support.controller import Running, condition, running
 from tests.support.controller_world import (
@@ -233,6 +234,61 @@ async def test_programmed_waits_for_the_filters(cluster: ApiServer, namespace: s
         assert (await accepted(cluster, namespace, "False", "Programmed"))["message"] == "the filter refuses it"
         controller.reports.trouble(gateway, "pod", "")
         await accepted(cluster, namespace, "True", "Programmed")
+
+
+async def test_a_changed_route_waits_until_the_filters_have_it(cluster: ApiServer, namespace: str) -> None:
+    """Envoy would send requests with the rule's new token to a filter that knows the old one."""
+    gateway = ObjectRef("Gateway", namespace, "edge")
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace], filters=False) as controller:
+        await controller.leading()
+        first = controller.sink.compiled[gateway]
+        controller.reports.report(gateway, "pod", first.config_hash)
+        override = {"spec": {"headerMutation": {"set": [{"name": "x-a", "value": "b"}]}}}
+        merge = {"content-type": "application/merge-patch+json"}
+        path = f"/apis/{AIGW}/namespaces/{namespace}/aiservicebackends/provider"
+        assert cluster.http.patch(path, json=override, headers=merge).is_success
+        await eventually(lambda: controller.sink.compiled[gateway] != first, "compiled")
+        newest = controller.sink.compiled[gateway]
+        assert token(cluster, namespace) == first.rules[0].token
+        controller.reports.report(gateway, "pod", newest.config_hash)
+        await eventually(lambda: token(cluster, namespace) == newest.rules[0].token, "written")
+        # A filter that never takes it does not hold up the others for long.
+        assert cluster.http.patch(path, json={"spec": {"headerMutation": None}}, headers=merge).is_success
+        await eventually(lambda: token(cluster, namespace) == first.rules[0].token, "written", limit=20 * HOLD)
+
+
+async def test_filters_have_the_time_to_come_back_to_a_new_leader(cluster: ApiServer, namespace: str) -> None:
+    for each in documents(namespace):
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        before = token(cluster, namespace)
+        spec = {"spec": {"headerMutation": {"set": [{"name": "x-a", "value": "b"}]}}}
+        merge = {"content-type": "application/merge-patch+json"}
+        path = f"/apis/{AIGW}/namespaces/{namespace}/aiservicebackends/provider"
+    assert cluster.http.patch(path, json=spec, headers=merge).is_success
+    async with running(cluster.kubeconfig, [namespace], reconnect=3600) as controller:
+        await controller.controller.lead.wait()
+        await accepted(cluster, namespace, "True", "ResolvedRefs")
+        assert not controller.controller.idle
+        assert token(cluster, namespace) == before
+        # What is new disturbs nobody.
+        (chat,) = (each for each in documents(namespace) if each["kind"] == "AIGatewayRoute")
+        cluster.apply({**chat, "metadata": {"name": "new", "namespace": namespace}})
+        await eventually(lambda: get(cluster, GW, "HTTPRoute", "new", namespace), "written")
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await controller.leading()
+        assert (
+            token(cluster, namespace)
+            == controller.sink.compiled[ObjectRef("Gateway", namespace, "edge")].rules[0].token
+        )
+
+
+def token(cluster: ApiServer, namespace: str) -> str:
+    """That the first rule's HTTPRoute demands."""
+    return str(http_route(cluster, namespace)["spec"]["rules"][0]["matches"][0]["headers"][0]["value"])
 
 
 async def test_of_two_controllers_one_writes(cluster: ApiServer, namespace: str) -> None:

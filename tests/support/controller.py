@@ -124,6 +124,7 @@ async def running(
     identity: str = "",
     filters: bool = True,
     settle: float = 3600.0,
+    reconnect: float = 0.0,
     patience: float = 0.0,
 ) -> AsyncIterator[Running]:
     """`identity`: takes part in leader election in the first namespace. `filters`: Gateways have a filter that runs
@@ -145,6 +146,7 @@ async def running(
             namespaces=namespaces,
             elector=elector,
             settle=settle,
+            reconnect=reconnect,
             patience=patience,
         )
         task = asyncio.create_task(controller.run())

@@ -82,7 +82,7 @@ class Observed:
         self.all: list[Observation] = []
         self.away: list[ObjectRef] = []
 
-    def turned_away(self, gateway: ObjectRef) -> None:
+    def turned_away(self, gateway: ObjectRef, again: float) -> None:
         self.away.append(gateway)
 
     def observe(self, observation: Observation) -> None:

@@ -41,6 +41,7 @@ class Desk:
                 resource_of=lambda kind: Resource("g", "v1", kind, "plural"),
                 changed=lambda change: None,
                 now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+                reconnect=0,
                 patience=patience,
             )
         )

@@ -55,3 +55,22 @@ async def test_clearing_forgets_what_waits_and_what_was_stopped_in_the_middle() 
     assert queue.idle
     queue.add(["b"])
     assert await queue.take() == "b"
+
+
+async def test_what_is_put_off_comes_back_by_itself() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add(["a"])
+    queue.later(await queue.take(), 0.01)
+    assert not queue.idle
+    assert await queue.take() == "a"
+    queue.done("a")
+    assert queue.idle
+
+
+async def test_what_changes_while_it_is_put_off_comes_at_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add(["a"])
+    key = await queue.take()
+    queue.add(["a"])
+    queue.later(key, 3600)
+    assert await queue.take() == "a"

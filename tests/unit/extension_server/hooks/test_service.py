@@ -186,7 +186,7 @@ def test_before_anything_is_known_a_translation_with_ai_routes_is_turned_away() 
     assert isinstance(answer.otherwise, Refused)
     assert answer.gateways == (GATEWAY,)
     assert sink.all == []
-    service.turned_away(answer.gateways)
+    service.turned_away(answer)
     assert sink.away == [GATEWAY]
 
     results.put(recorded.compiled())

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from extension_server.hooks import messages
-from extension_server.hooks.service import HookService
+from extension_server.hooks.service import Cold, HookService, Refused
 from extension_server.hooks.source import CompiledResults
-from extension_server.hooks.transition import BUSY, GRACE, LIMIT, WARM
+from extension_server.hooks.transition import BUSY, EARLY, GRACE, LIMIT, WARM
 from extension_server.xds import names, pool, route_table
 from extension_server.xds.resources import Resources
 from filters.contract.config import CONFIG_HEADER, RULE_HEADER
-from tests.support.hooks import Observed, answered, decoded, scenario
+from tests.support.hooks import GATEWAY, Observed, answered, decoded, scenario
 
 RULES = ("first", "second")
 
@@ -81,6 +81,11 @@ class World:
 
     def translate(self, hosts: dict[str, str] | None = None, **tokens: str) -> "Answer":
         """Routes that demand these tokens; `hosts`: where their clusters lead."""
+        answer = Answer(answered(self.service, "PostTranslateModify", self.request(hosts, **tokens)))
+        self.observation = self.sink.all[-1]
+        return answer
+
+    def request(self, hosts: dict[str, str] | None = None, **tokens: str) -> bytes:
         request = messages.request("PostTranslateModify").FromString(self.recorded.translation)
         (table,), (cluster,) = decoded("routes", request), decoded("clusters", request)
         (host,) = table.virtual_hosts
@@ -101,9 +106,7 @@ class World:
             address.address = (hosts or {}).get(name, f"{name}.example.com")
             request.clusters.append(own.SerializeToString())
         request.routes.append(table.SerializeToString())
-        answer = Answer(answered(self.service, "PostTranslateModify", request.SerializeToString()))
-        self.observation = self.sink.all[-1]
-        return answer
+        return bytes(request.SerializeToString())
 
 
 class Answer:
@@ -289,6 +292,38 @@ def test_a_change_after_a_long_quiet_keeps_what_it_replaces() -> None:
     world.now += WARM
     # For requests on their way.
     assert set(before.clusters) < set(world.translate(first="a2", hosts=moved).clusters)
+
+
+def test_after_a_start_routes_of_another_state_are_not_answered_for_some_time() -> None:
+    """Envoy goes on with what it has, and so do the filters until they have come back."""
+    world = World()
+    world.compile("h2", first="a2", second="b1")
+    request = world.request(first="a1", second="b1")
+    for _ in range(3):
+        early = world.service.answer("PostTranslateModify", request)
+        assert isinstance(early, Cold)
+        assert isinstance(early.otherwise, Refused)
+        assert (early.gateways, early.again > 0) == ((GATEWAY,), True)
+        world.now += EARLY / 4
+    assert world.sink.all == []
+    # The HTTPRoute is written.
+    assert world.translate(first="a2", second="b1").named == "h2"
+
+
+def test_routes_that_never_become_the_newest_state_are_answered_after_a_while() -> None:
+    world = World()
+    world.compile("h2", first="a2", second="b1")
+    assert isinstance(world.service.answer("PostTranslateModify", world.request(first="a1", second="b1")), Cold)
+    world.now += EARLY
+    answer = world.translate(first="a1", second="b1")
+    assert answer.named == "h2"
+    assert set(answer.leads) == {"a1", "b1"}
+
+
+def test_after_a_start_routes_that_have_yet_to_come_hold_up_nothing() -> None:
+    world = World()
+    world.compile("h1", first="a1", second="b1")
+    assert world.translate(first="a1").named == "h1"
 
 
 def test_the_newest_that_is_there_as_a_whole_is_named_while_newer_ones_are_written() -> None:
