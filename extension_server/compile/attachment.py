@@ -15,6 +15,9 @@ from extension_server.compile import hostnames, selectors
 USER_FILTERS_ANNOTATION: Final = "aigateway.envoyproxy.io/user-filters"
 """On a Gateway: names of its RouteConfigurations whose listener has a filter of the user's after ours, with commas. The
 extension server that sees one writes it, so that every replica compiles the same, also after a restart."""
+MEDIATED_ANNOTATION: Final = "aigateway.envoyproxy.io/mediated"
+"""On a Gateway, `true`: Envoy Gateway has asked its extension server about it. The replica that was asked writes it,
+for the one that writes the status."""
 _HTTP_ROUTE: Final = (gateway_api.GROUP, "HTTPRoute")
 
 
@@ -83,6 +86,11 @@ def refers_to(reference: ParentReference, namespace: str, gateway: Gateway) -> b
 def user_filters(gateway: Gateway) -> frozenset[str]:
     """RouteConfigurations of which was seen that a filter of the user's runs after ours (the annotation's text)."""
     return frozenset(gateway.metadata.annotations.get(USER_FILTERS_ANNOTATION, "").split(",")) - {""}
+
+
+def is_mediated(gateway: Gateway) -> bool:
+    """Whether Envoy Gateway has asked about it."""
+    return MEDIATED_ANNOTATION in gateway.metadata.annotations
 
 
 def selects(gateway: Gateway) -> bool:

@@ -75,6 +75,8 @@ class GatewayNotes:
         notes: dict[str, str | None] = {}
         if seen is not None and seen != attachment.user_filters(held.object):
             notes[attachment.USER_FILTERS_ANNOTATION] = ",".join(sorted(seen)) or None
+        if seen is not None and not attachment.is_mediated(held.object):
+            notes[attachment.MEDIATED_ANNOTATION] = "true"
         if gateway in self._again:
             notes[TRANSLATE_ANNOTATION] = self._means.now().isoformat()
         if not notes:
@@ -119,6 +121,13 @@ class GatewayNotes:
         routes = self._means.world.routes_of(gateway)
         if routes:
             yield from self._means.observations.of(gateway, (gateway,))
-        if routes and self._leads() and self._means.reports.running(gateway) == ():
-            message = status.no_filter(gateway, "its AI routes answer 503")
+        running = self._means.reports.running(gateway)
+        if not routes or not self._leads() or running is None:
+            return
+        effect = "its AI routes answer 503"
+        if not running:
+            message = status.no_filter(gateway, effect)
             yield Finding(severity="warning", object=gateway, field="", reason="NoFilter", message=message)
+        elif not any(status.is_mediated(self._store.held(route), gateway, self._store) for route in routes):
+            message = status.not_mediated(gateway, effect)
+            yield Finding(severity="warning", object=gateway, field="", reason="NotMediated", message=message)

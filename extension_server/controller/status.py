@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from extension_server.api.gateway import Gateway
+from extension_server.compile import attachment
 from extension_server.compile.result import Finding, ObjectRef
 from extension_server.compile.route import RoutePart
 from extension_server.controller.client import Document
@@ -78,7 +80,7 @@ def conditions(
     if held.ref.kind in _REFERRING:
         found.append(_resolved(held.ref, references))
     if held.ref.kind == "AIGatewayRoute":
-        found.append(_programmed(held, part, world, reports))
+        found.append(_programmed(held, part, world, store, reports))
     return (*found, *_accepted(held, part, errors, [each for each in findings if each.severity == "warning"]))
 
 
@@ -167,7 +169,7 @@ def _resolved(ref: ObjectRef, references: Sequence[Finding]) -> Condition:
     return Condition("ResolvedRefs", "True", "ResolvedRefs", "all references are resolved")
 
 
-def _programmed(held: Held, part: Part | None, world: World, reports: FilterReports) -> Condition:
+def _programmed(held: Held, part: Part | None, world: World, store: Store, reports: FilterReports) -> Condition:
     serving = [ref for ref, attached in part.route.attachments if attached.places] if part and part.route else []
     if not serving:
         message = "no listener of any Gateway serves the route; see Accepted"
@@ -188,6 +190,9 @@ def _programmed(held: Held, part: Part | None, world: World, reports: FilterRepo
                 "NoFilter",
                 no_filter(gateway, "requests are answered with 503"),
             )
+        if not is_mediated(held, gateway, store):
+            message = not_mediated(gateway, "requests are answered with 503")
+            return Condition("Programmed", "False", "NotMediated", message)
         troubles = reports.troubles(gateway)
         if troubles:
             return Condition("Programmed", "False", "FilterRefuses", _cut("; ".join(troubles[:MAX_SENTENCES])))
@@ -211,6 +216,22 @@ def no_filter(gateway: ObjectRef, effect: str) -> str:
         f"no filter of {gateway} is connected, {effect}: check that its Envoy pods (kubectl get pods -A -l "
         f"{OWNER_NAME}={gateway.name}) have the container {CONTAINER} and that it is ready; its log says why it does "
         "not connect. An Envoy that several Gateways share (mergeGateways of EnvoyProxy) never has it"
+    )
+
+
+def is_mediated(route: Held | None, gateway: ObjectRef, store: Store) -> bool:
+    """Whether Envoy Gateway asks about the Gateway of this route. Releases that did not note it said `Programmed`."""
+    found = store.held(gateway)
+    if found is not None and isinstance(found.object, Gateway) and attachment.is_mediated(found.object):
+        return True
+    before = _previous(route) if route is not None else None
+    return before is not None and before.status == "True"
+
+
+def not_mediated(gateway: ObjectRef, effect: str) -> str:
+    return (
+        f"Envoy Gateway has not asked its extension server about {gateway}, {effect}: check that extensionManager in "
+        "its configuration names the Service of the AI gateway's controller, and restart it"
     )
 
 

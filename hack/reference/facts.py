@@ -85,6 +85,13 @@ MARKS: Final = (
     (
         "Gateway",
         "annotation",
+        attachment.MEDIATED_ANNOTATION,
+        "controller",
+        "`true`: Envoy Gateway has asked its extension server about it",
+    ),
+    (
+        "Gateway",
+        "annotation",
         gateway_notes.TRANSLATE_ANNOTATION,
         "controller",
         "when Envoy Gateway was last asked to translate the Gateway again",

@@ -291,6 +291,29 @@ def token(cluster: ApiServer, namespace: str) -> str:
     return str(http_route(cluster, namespace)["spec"]["rules"][0]["matches"][0]["headers"][0]["value"])
 
 
+async def test_what_envoy_gateway_never_asks_about_is_told(cluster: ApiServer, namespace: str) -> None:
+    gateway = ObjectRef("Gateway", namespace, "edge")
+    for each in documents(namespace):
+        if each["kind"] == "Gateway":
+            del each["metadata"]["annotations"]
+        cluster.apply(each)
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        assert (await accepted(cluster, namespace, "False", "Programmed"))["reason"] == "NotMediated"
+        path = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind=Gateway"
+        (event,) = await eventually(lambda: cluster.http.get(path).json()["items"], "an Event on the Gateway")
+        assert event["reason"] == "NotMediated"
+        assert "its AI routes answer 503: check that extensionManager" in event["message"]
+        controller.controller.observed(gateway, None, ())
+        await controller.idle()
+        assert condition(route(cluster, namespace), "Programmed")["reason"] == "NotMediated"
+        controller.controller.observed(gateway, (), ())
+        await accepted(cluster, namespace, "True", "Programmed")
+        noted = [each for each in controller.writes if each.startswith("patch Gateway ")]
+        controller.controller.observed(gateway, (), ())
+        await controller.idle()
+        assert noted == [each for each in controller.writes if each.startswith("patch Gateway ")]
+
+
 async def test_of_two_controllers_one_writes(cluster: ApiServer, namespace: str) -> None:
     async with running(cluster.kubeconfig, [namespace], identity="one") as one:
         await one.leading()

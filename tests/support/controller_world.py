@@ -16,7 +16,7 @@ FOREIGN = ("gatewayclasses", "gateways", "httproutes", "referencegrants", "backe
 WORLD = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: edge}
+metadata: {name: edge, annotations: {aigateway.envoyproxy.io/mediated: "true"}}
 spec:
   gatewayClassName: envoy
   listeners:

@@ -73,15 +73,15 @@ def error(http: httpx.Client) -> tuple[int, dict[str, Any]]:
     return answer.status_code, found
 
 
-def programmed(live: Live) -> dict[str, Any]:
+def programmed(live: Live, name: str = "closed") -> dict[str, Any]:
     """The condition of the route."""
-    return condition(live.api.get("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", "closed"), "Programmed")
+    return condition(live.api.get("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", name), "Programmed")
 
 
-def told_of_the_gateway(live: Live) -> dict[str, str]:
+def told_of_the_gateway(live: Live, name: str = "closed") -> dict[str, str]:
     """Reason → message of the Warning Events on the Gateway."""
     events = live.api.http.get("/api/v1/namespaces/default/events").json()["items"]
-    gateway = {"kind": "Gateway", "name": "closed"}
+    gateway = {"kind": "Gateway", "name": name}
     return {
         each["reason"]: each["message"]
         for each in events
@@ -100,8 +100,8 @@ def wait_for_no_filter_to_be_told(live: Live) -> None:
     assert "AI routes answer 503" in told_of_the_gateway(live)["NoFilter"]
 
 
-def wait_until_programmed(live: Live) -> None:
-    wait_until(lambda: programmed(live).get("status") == "True", lambda: str(programmed(live)))
+def wait_until_programmed(live: Live, name: str = "closed") -> None:
+    wait_until(lambda: programmed(live, name).get("status") == "True", lambda: str(programmed(live, name)))
 
 
 def active_listeners(proxy: Proxy) -> list[Any]:
@@ -123,6 +123,33 @@ def test_without_the_hook_no_ai_route_is_served(live: Live, proxy: Proxy, http: 
     finally:
         live.envoy_gateway.stop()
         live.envoy_gateway.start()
+
+
+def test_a_gateway_that_never_was_mediated_is_not_programmed(live: Live, client: Callable[[int], httpx.Client]) -> None:
+    live.envoy_gateway.stop()
+    live.envoy_gateway.start(envoy_gateway.configuration(hooks=False))
+    http = client(PORT + 1)
+    try:
+        live.apply(chat_world("unasked", PORT + 1))
+        live.proxy("default/unasked")
+        wait_until(lambda: asked(http) != 0, "Envoy listens")
+        status, found = error(http)
+        assert (status, found["code"]) == (503, "not_mediated")
+        wait_until(
+            lambda: programmed(live, "unasked").get("reason") == "NotMediated",
+            lambda: str(programmed(live, "unasked")),
+        )
+        assert "check that extensionManager" in programmed(live, "unasked")["message"]
+        wait_until(
+            lambda: "NotMediated" in told_of_the_gateway(live, "unasked"),
+            lambda: str(told_of_the_gateway(live, "unasked")),
+        )
+        assert live.provider.recorded() == []
+    finally:
+        live.envoy_gateway.stop()
+        live.envoy_gateway.start()
+    wait_until_programmed(live, "unasked")
+    wait_until(lambda: asked(http) == 200, lambda: answer_of(http))
 
 
 def test_a_killed_filter_fails_its_requests_and_nothing_passes_by(live: Live, proxy: Proxy, http: httpx.Client) -> None:

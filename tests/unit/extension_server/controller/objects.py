@@ -22,7 +22,7 @@ WORLD = """
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: edge}
+metadata: {name: edge, annotations: {aigateway.envoyproxy.io/mediated: "true"}}
 spec: {gatewayClassName: envoy, listeners: [{name: http, protocol: HTTP, port: 80}]}
 ---
 apiVersion: gateway.envoyproxy.io/v1alpha1

@@ -263,6 +263,30 @@ def test_programmed_follows_every_filter_of_every_gateway() -> None:
     assert said(both, CHAT, reports)["Programmed"].status == "True"
 
 
+def test_a_gateway_that_envoy_gateway_never_asks_about_is_not_programmed() -> None:
+    asked = 'metadata: {name: edge, annotations: {aigateway.envoyproxy.io/mediated: "true"}}'
+    both = world(text=WORLD.replace(asked, "metadata: {name: edge}"))
+    reports = ReportedFilters()
+    reports.settle()
+    assert said(both, CHAT, reports)["Programmed"].reason == "NoFilter"
+    reports = running(both)
+    found = said(both, CHAT, reports)["Programmed"]
+    assert (found.status, found.reason) == ("False", "NotMediated")
+    assert found.message.startswith("Envoy Gateway has not asked its extension server about Gateway n/edge, requests")
+    assert "extensionManager" in found.message
+    both.put(*(each for each in documents(WORLD) if each["kind"] == "Gateway"))
+    assert said(both, CHAT, reports)["Programmed"].status == "True"
+
+
+def test_what_was_programmed_before_it_was_noted_who_is_asked_about_stays_so() -> None:
+    known = {"type": "Programmed", "status": "True", "reason": "R", "message": "m", "observedGeneration": 1}
+    both = world("Gateway")
+    (edge, route) = (each for each in documents(WORLD) if each["kind"] in ("Gateway", "AIGatewayRoute"))
+    del edge["metadata"]["annotations"]
+    both.put(edge, {**route, "status": {"conditions": [known]}})
+    assert said(both, CHAT, running(both))["Programmed"].status == "True"
+
+
 def test_a_filter_that_refuses_its_configuration_says_why() -> None:
     both = world()
     reports = running(both)
