@@ -104,7 +104,7 @@ def read_usable(text: str, file: str, environment: Mapping[str, str], *, home: P
         raise BadResources((f"{file}: holds no objects",))
     return Loaded(
         file=file,
-        snapshot=Snapshot(reader.objects.values(), reader.problems),
+        snapshot=Snapshot(reader.objects.values(), reader.problems, reader.refused.values()),
         documents=MappingProxyType(reader.numbers),
         aws_environment=_aws(environment),
         warnings=tuple(reader.warnings),

@@ -102,7 +102,7 @@ def _without_generated(loaded: Loaded) -> Loaded:
     ]
     if not made:
         return loaded
-    rest = Snapshot((each for each in loaded.snapshot if ref_of(each) not in made), loaded.snapshot.problems)
+    rest = loaded.snapshot.of(each for each in loaded.snapshot if ref_of(each) not in made)
     return replace(loaded, snapshot=rest, others=(*loaded.others, *made))
 
 
@@ -149,7 +149,7 @@ def _without(snapshot: Snapshot, findings: Iterable[Finding], gateway: ObjectRef
         elif finding.object.kind != "HTTPRoute" or finding.object not in map(ref_of, snapshot):
             return None
         others = (each for each in snapshot if ref_of(each) != finding.object)
-        snapshot = Snapshot((*others, *kept), snapshot.problems)
+        snapshot = snapshot.of((*others, *kept))
     return snapshot
 
 

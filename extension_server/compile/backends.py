@@ -201,6 +201,12 @@ class BackendResolver:
                 yield _warning(policy, field, "TargetNotFound", message)
 
     def _credential(self, service: AIServiceBackend) -> Identity | None:
+        if unread := self.resources.unread_policies_of((service.namespace, service.name)):
+            message = (
+                f"BackendSecurityPolicy {unread[0]} targets this backend and cannot be read, so requests for it answer "
+                "503 until it can; its status says what is wrong"
+            )
+            raise Unusable(_error(service, "", "NotRead", message))
         policies = self.resources.policies_of((service.namespace, service.name))
         if not policies:
             return None

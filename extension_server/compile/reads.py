@@ -50,6 +50,10 @@ class Recorder:
         self.reads.add(policies_key(backend))
         return self._resources.policies_of(backend)
 
+    def unread_policies_of(self, backend: Target) -> tuple[str, ...]:
+        self.reads.add(policies_key(backend))
+        return self._resources.unread_policies_of(backend)
+
     def labels(self, namespace: str) -> Mapping[str, str]:
         self.reads.add(ObjectRef("Namespace", "", namespace))
         return self._resources.labels(namespace)

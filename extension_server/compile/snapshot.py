@@ -7,7 +7,7 @@ changes: a new state of the world is a new snapshot.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from extension_server.api import aigateway
 from extension_server.api.aigateway import AnyBackendSecurityPolicy
@@ -33,6 +33,9 @@ class Resources(Protocol):
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         """The BackendSecurityPolicies that target an AIServiceBackend, by name."""
 
+    def unread_policies_of(self, backend: Target) -> tuple[str, ...]:
+        """Names of those that target it and cannot be read: nobody knows which credential it is to have."""
+
     def labels(self, namespace: str) -> Mapping[str, str]:
         """Labels of a namespace."""
 
@@ -55,14 +58,20 @@ class DuplicateObject(ValueError):
 @dataclass(frozen=True, slots=True, init=False)
 class Snapshot:
     """`Snapshot(objects)`: the order of the objects does not matter. `problems`: objects that are there and cannot be
-    used, with the reason. Raises DuplicateObject."""
+    used, with the reason. `unread`: those documents, as far as there are any. Raises DuplicateObject."""
 
     _by_ref: MappingProxyType[ObjectRef, Object]
     _by_kind: MappingProxyType[str, tuple[Object, ...]]
     _policies: MappingProxyType[Target, tuple[AnyBackendSecurityPolicy, ...]]
+    _unread: MappingProxyType[Target, tuple[str, ...]]
     problems: Mapping[ObjectRef, str]
 
-    def __init__(self, objects: Iterable[Object] = (), problems: Mapping[ObjectRef, str] | None = None) -> None:
+    def __init__(
+        self,
+        objects: Iterable[Object] = (),
+        problems: Mapping[ObjectRef, str] | None = None,
+        unread: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         by_ref: dict[ObjectRef, Object] = {}
         for object_ in objects:
             ref = ref_of(object_)
@@ -77,6 +86,7 @@ class Snapshot:
             self, "_by_kind", MappingProxyType({kind: tuple(members) for kind, members in by_kind.items()})
         )
         object.__setattr__(self, "_policies", MappingProxyType(policies_by_target(self.all(AnyBackendSecurityPolicy))))
+        object.__setattr__(self, "_unread", MappingProxyType(_by_claim(unread)))
         object.__setattr__(self, "problems", MappingProxyType(dict(problems or {})))
 
     def get(self, kind: type[T], namespace: str, name: str) -> T | None:
@@ -94,6 +104,9 @@ class Snapshot:
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         return self._policies.get(backend, ())
 
+    def unread_policies_of(self, backend: Target) -> tuple[str, ...]:
+        return self._unread.get(backend, ())
+
     def labels(self, namespace: str) -> Mapping[str, str]:
         """Namespaces are not objects of a file: each has the one label that it has everywhere."""
         return {NAME_LABEL: namespace}
@@ -109,7 +122,13 @@ class Snapshot:
 
     def with_objects(self, objects: Iterable[Object]) -> "Snapshot":
         """This snapshot and `objects` besides. Raises DuplicateObject."""
-        return Snapshot((*self, *objects), self.problems)
+        return self.of((*self, *objects))
+
+    def of(self, objects: Iterable[Object]) -> "Snapshot":
+        """`objects` instead, beside what cannot be used. Raises DuplicateObject."""
+        made = Snapshot(objects, self.problems)
+        object.__setattr__(made, "_unread", self._unread)
+        return made
 
 
 def targets(policy: AnyBackendSecurityPolicy) -> tuple[Target, ...]:
@@ -117,6 +136,33 @@ def targets(policy: AnyBackendSecurityPolicy) -> tuple[Target, ...]:
     references = policy.spec.target_refs if policy.spec else ()
     ours = (each for each in references if (each.group, each.kind) == (aigateway.GROUP, "AIServiceBackend"))
     return tuple(dict.fromkeys((policy.namespace, each.name) for each in ours))
+
+
+def claimed(document: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The same of a BackendSecurityPolicy that cannot be read, as far as its targetRefs can be."""
+    match document:
+        case {
+            "kind": "BackendSecurityPolicy",
+            "metadata": Mapping() as metadata,
+            "spec": {"targetRefs": [*references]},
+        }:
+            namespace = str(metadata.get("namespace") or "default")
+            wanted = {"group": aigateway.GROUP, "kind": "AIServiceBackend"}
+            names = (
+                each.get("name")
+                for each in references
+                if isinstance(each, Mapping) and wanted.items() <= {**each}.items()
+            )
+            return tuple(dict.fromkeys((namespace, name) for name in names if isinstance(name, str)))
+    return ()
+
+
+def _by_claim(documents: Iterable[Mapping[str, Any]]) -> dict[Target, tuple[str, ...]]:
+    found: dict[Target, set[str]] = {}
+    for document in documents:
+        for target in claimed(document):
+            found.setdefault(target, set()).add(str(document["metadata"].get("name")))
+    return {target: tuple(sorted(each)) for target, each in found.items()}
 
 
 def policies_by_target(

@@ -19,7 +19,7 @@ from extension_server.api.policies import BackendTrafficPolicy, EnvoyExtensionPo
 from extension_server.compile.reads import Key, grants_key, policies_key
 from extension_server.compile.result import ObjectRef
 from extension_server.compile.selectors import NAME_LABEL
-from extension_server.compile.snapshot import Target, kind_of, targets
+from extension_server.compile.snapshot import Target, claimed, kind_of, targets
 from extension_server.controller import documents
 from extension_server.controller.client import Document
 from extension_server.controller.documents import Child
@@ -50,6 +50,8 @@ class Held:
     """the last good state; None when there never was one"""
     problem: str | None = None
     """why the current state is not `object`"""
+    claims: tuple[Target, ...] = ()
+    """that a policy without `object` targets"""
     notes: tuple[str, ...] = ()
     """parts of the current state that are missing in `object`, and why"""
     conditions: tuple[Mapping[str, Any], ...] = ()
@@ -118,6 +120,10 @@ class View:
     def policies_of(self, backend: Target) -> tuple[AnyBackendSecurityPolicy, ...]:
         found = (self.held(ref) for ref in self._policies.get(backend, ()))
         return tuple(each.object for each in found if each and isinstance(each.object, AnyBackendSecurityPolicy))
+
+    def unread_policies_of(self, backend: Target) -> tuple[str, ...]:
+        found = (self.held(ref) for ref in self._policies.get(backend, ()))
+        return tuple(each.ref.name for each in found if each and each.object is None)
 
     def labels(self, namespace: str) -> Mapping[str, str]:
         held = self.held(ObjectRef(_NAMESPACE, "", namespace))
@@ -316,6 +322,7 @@ class Store:
             generation=metadata.get("generation"),
             object=kept if kept == object_ else object_,
             problem=problem,
+            claims=claimed(document) if kept is None and object_ is None else (),
             notes=notes,
             conditions=documents.conditions(document) if ours else (),
             finalizers=tuple(metadata.get("finalizers") or ()),
@@ -403,6 +410,8 @@ class Store:
                     keys |= {policies_key(target) for target in targets(policy)}
                 case GatewayClass():
                     keys |= self._gateways_of_class(one.ref.name)
+                case None if held is not None:
+                    keys |= {policies_key(target) for target in held.claims}
                 case _:
                     pass
         if one.ref.kind == "BackendSecurityPolicy":
@@ -418,9 +427,10 @@ class Store:
 
     def _index_policy(self, old: Held | None, new: Held | None) -> None:
         for held, present in ((old, False), (new, True)):
-            if held is None or not isinstance(held.object, AnyBackendSecurityPolicy):
+            if held is None:
                 continue
-            for target in targets(held.object):
+            policy = held.object
+            for target in targets(policy) if isinstance(policy, AnyBackendSecurityPolicy) else held.claims:
                 others = {ref for ref in self._policies.get(target, ()) if ref != held.ref}
                 self._policies[target] = tuple(sorted(others | ({held.ref} if present else set())))
                 if not self._policies[target]:

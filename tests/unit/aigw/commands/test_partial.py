@@ -93,7 +93,10 @@ def test_a_policy_that_cannot_be_used_is_named_at_the_backend_that_it_is_for(tmp
     found = told("explain", written(tmp_path, example().replace("type: AnthropicAPIKey", "type: Nothing")), code=1)
     (backend,) = found["rules"][2]["backends"]
     assert backend["credential"]["type"] == ""
-    assert {each["object"] for each in backend["problems"]} == {"BackendSecurityPolicy default/anthropic-key"}
+    assert {each["object"] for each in backend["problems"]} == {
+        "AIServiceBackend default/anthropic",
+        "BackendSecurityPolicy default/anthropic-key",
+    }
 
 
 @pytest.mark.parametrize("command", ["explain", "translate"])

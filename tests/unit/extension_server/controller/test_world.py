@@ -124,6 +124,31 @@ def test_what_nobody_thought_of_concerns_its_own_object_only(monkeypatch: pytest
     assert both.world.part(ObjectRef("AIServiceBackend", "n", "other")) is not None
 
 
+def test_a_backend_with_a_policy_that_cannot_be_read_is_served_by_none() -> None:
+    """Without its credential the client's own would go to the provider."""
+    both = Both()
+    both.put(*documents(WORLD), *documents(SECRET), stored(UNREAD))
+    closed = both.world.compiled(EDGE)
+    assert closed is not None
+    assert [rule.backends for rule in closed.filter_config.rules] == [()]
+    assert "BackendSecurityPolicy policy targets this backend and cannot be read" in str(closed.findings)
+    both.put(*documents(POLICY))
+    served = both.world.compiled(EDGE)
+    assert served is not None
+    assert len(served.filter_config.credentials) == 1
+    # The last good state of a policy stays.
+    both.put(stored(UNREAD))
+    assert both.world.compiled(EDGE) == served
+    both.remove(UNREAD)
+    both.put(stored(UNREAD, uid="another"))
+    assert both.world.compiled(EDGE) == closed
+    both.remove(stored(UNREAD, uid="another"))
+    bare = both.world.compiled(EDGE)
+    assert bare is not None
+    assert not bare.filter_config.credentials
+    assert all(rule.backends for rule in bare.filter_config.rules)
+
+
 def test_kinds_that_are_not_served_say_so() -> None:
     both = Both()
     both.put(
@@ -164,6 +189,9 @@ spec:
 """
 
 
+(UNREAD,) = yaml.safe_load_all(POLICY.replace("type: APIKey", "type: OfTheNextRelease"))
+
+
 def _variants() -> list[dict[str, Any]]:
     """Objects of a small world, some in several states, some bad."""
     base = list(yaml.safe_load_all("\n---\n".join((WORLD, POLICY, SECRET, CONFIG, GRANTS))))
@@ -188,9 +216,10 @@ def _variants() -> list[dict[str, Any]]:
     bad["spec"]["rules"] = "none"
     closed = deepcopy(base[2])
     closed["spec"]["endpoints"] = []
+    unread_besides = {**deepcopy(UNREAD), "metadata": {"name": "policy2"}}
     shared = deepcopy(base[1])
     shared["spec"]["listeners"][0]["allowedRoutes"] = {"namespaces": {"from": "All"}}
-    return [*found, both, bad, closed, shared]
+    return [*found, both, bad, closed, shared, UNREAD, unread_besides]
 
 
 VARIANTS = _variants()
@@ -213,7 +242,8 @@ def test_step_by_step_and_all_at_once_agree(events: list[tuple[int, bool]]) -> N
 def _agree(both: Both) -> None:
     view = both.store.view()
     kinds = [kind for kind, watched in BY_KIND.items() if watched.sort != "child"]
-    held = (view.held(ref) for kind in kinds for ref in view.refs(kind))
+    held = [view.held(ref) for kind in kinds for ref in view.refs(kind)]
+    unread = [UNREAD | {"metadata": {"namespace": "n", "name": each.ref.name}} for each in held if each and each.claims]
     objects: list[Object] = [each.object for each in held if each is not None and each.object is not None]
     served = [each for each in objects if not isinstance(each, Gateway) or view.foreign_class(each) is None]
     for name in ("edge", "second"):
@@ -222,7 +252,7 @@ def _agree(both: Both) -> None:
         if view.get(Gateway, "n", name) is None:
             assert found is None
             continue
-        whole = compile_gateway(Snapshot(served), gateway, token_key=KEY)
+        whole = compile_gateway(Snapshot(served, unread=unread), gateway, token_key=KEY)
         assert found is not None
         assert found.document == whole.document
         assert found.sections == whole.sections == sections.split(whole.filter_config)
