@@ -20,6 +20,12 @@ NOT_RUN = 3
 """exit code: nothing here was tried"""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The install page goes first: before anything is installed there is nothing that it would have to put back."""
+    items.sort(key=lambda item: item.path.stem != "test_install_page")
+
+
 @pytest.fixture(scope="session")
 def release() -> str:
     """Of Envoy Gateway: 1.8 or 1.9."""
