@@ -9,6 +9,9 @@ write on:
 * `Envoy`: until the provider is asked for the new model name;
 * `hooks`: what Envoy Gateway waited for us meanwhile. The rest of the time after `HTTPRoute` is Envoy Gateway's own.
 
+A provider with an address instead of a host name (`--host address`) gets its endpoints by EDS: Envoy Gateway then calls
+the Endpoints hook once per rule and translation, and waits for each.
+
 Prints a table and writes out/bench-publish.json. All processes share the machine. No target: this is the part that the
 push of configuration does not depend on. Needs namespaces of its own (tests.support.isolation).
 """
@@ -33,8 +36,9 @@ from rich.table import Table
 from filters.contract import jsonlib
 from tests.gateway.live import conftest, worlds
 from tests.gateway.live.conftest import Live
+from tests.support import isolation
 from tests.support.controller import condition
-from tests.support.controller_world import AIGW
+from tests.support.controller_world import AIGW, EG
 from tests.support.envoy_gateway import METRICS_PORT, Proxy
 from tests.support.waiting import wait_until
 
@@ -77,8 +81,13 @@ def settle() -> None:
             since, before = time.monotonic(), now
 
 
-def load(live: Live, routes: int) -> None:
+def load(live: Live, routes: int, host: str) -> None:
     live.apply("---".join((worlds.gateway(NAME, PORT), worlds.backend(NAME))))
+    endpoint = {"ip": {"address": isolation.ADDRESS, "port": worlds.PROVIDER_PORT}}
+    if host == "name":
+        endpoint = {"fqdn": {"hostname": "provider.example", "port": worlds.PROVIDER_PORT}}
+    metadata = {"name": NAME, "namespace": "default"}
+    live.api.apply({"apiVersion": EG, "kind": "Backend", "metadata": metadata, "spec": {"endpoints": [endpoint]}})
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: live.api.create(route(number)), range(routes)))
 
@@ -120,9 +129,9 @@ def changed(live: Live, proxy: Proxy, number: int, override: str) -> dict[str, f
     }
 
 
-def run(live: Live, routes: int, rounds: int, console: Console) -> dict[str, Any]:
+def run(live: Live, routes: int, rounds: int, host: str, console: Console) -> dict[str, Any]:
     begun = time.monotonic()
-    load(live, routes)
+    load(live, routes, host)
     console.print(f"{routes:,} routes created in {time.monotonic() - begun:.0f} s")
     proxy = live.proxy(f"default/{NAME}")
 
@@ -154,6 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench-publish", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--routes", type=int, default=ROUTES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--host", choices=("name", "address"), default="name", help="what the provider's Backend has")
     parser.add_argument("--envoy-gateway", choices=("1.8", "1.9"), default="1.8")
     arguments = parser.parse_args()
     console = Console()
@@ -164,7 +174,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="aigw-bench-", ignore_cleanup_errors=True) as folder,
         conftest.running(Path(folder), f"envoy-gateway-{arguments.envoy_gateway}") as live,
     ):
-        result = run(live, arguments.routes, arguments.rounds, console)
+        result = run(live, arguments.routes, arguments.rounds, arguments.host, console)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_bytes(jsonlib.encode(result))
     show(result, console)
