@@ -275,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{options.PROGRAM}: {exc}\n")
         return 2
     memory.keep_large_blocks()
+    memory.collect_rarely()
     logs.set_up(found.log_level, found.log_format)
     for sentence in found.ignored:
         _log.warning("%s", sentence)

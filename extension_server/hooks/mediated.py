@@ -167,8 +167,8 @@ class Mediated:
         own = precedence.OwnPaths(self.mediation).only
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            change = partial(self._route, table.name, addition, table.name in exposed)
-            folded = table.fold(change, self._opened[table.name], partial(keep, table.name), own)
+            change = partial(self._route, table.name, table.name in exposed)
+            folded = table.fold(change, addition, self._opened[table.name], partial(keep, table.name), own)
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
@@ -195,7 +195,7 @@ class Mediated:
 
     def _is_last(self, known: memo.Route) -> bool:
         """Of whatever state of an HTTPRoute: its rules, and so the number of the last one, may have changed."""
-        return known.last and known.name is not None and known.name[:2] in self._http_routes
+        return known.last and known.http_route in self._http_routes
 
     def _rule(self, known: memo.Route) -> CompiledRule | None:
         """The rule in the state that a route was generated for; the newest at its place when its token is unknown."""
@@ -243,11 +243,14 @@ class Mediated:
             self.unmarked.append(rule)
         return known.patched
 
-    def _route(self, configuration: str, addition: bytes, exposed: bool, known: memo.Route) -> Routed:
-        """`addition`: what a fallback gets. `exposed`: a filter of the user's runs after ours."""
+    def _route(self, configuration: str, exposed: bool, known: memo.Route) -> Routed:
+        """`exposed`: a filter of the user's runs after ours."""
         if self._is_last(known):
+            if known.bare is not None:
+                return known.bare
             try:
-                return self._fallback(configuration, addition, known)
+                patched = splicing.fallback_route(known.raw, configuration, self._named)
+                return Routed(patched, known.token, origin="last")
             except Exception as error:
                 self.failures.append(Failure(what=f"route {known.label}", error=_text(error)))
                 return Routed(_closed(known.raw), known.token)
@@ -266,26 +269,22 @@ class Mediated:
             return Routed(_closed(known.raw), known.token)
         return routed
 
-    def _fallback(self, configuration: str, addition: bytes, known: memo.Route) -> Routed:
-        """Raises what the patches raise."""
-        if known.routed is None or known.addition != addition:
-            patched = splicing.fallback_route(known.raw, addition, configuration, self._named)
-            known.routed = Routed(patched, known.token, origin="last")
-            known.addition, known.rule = addition, None
-        return known.routed
-
     def _rule_route(self, configuration: str, name: RuleName, rule: CompiledRule, known: memo.Route) -> Routed:
         """Raises what the patches raise."""
-        clusters = tuple([self._new_names.get(each, each) for each in known.targets])
-        routed = known.routed
+        targets, new_names, routed = known.targets, self._new_names, known.routed
+        clusters: tuple[str, ...]
+        if len(targets) == 1:
+            clusters = (new_names.get(targets[0], targets[0]),)
+        else:
+            clusters = tuple([new_names.get(each, each) for each in targets])
         if routed is None or known.rule is not rule or routed.clusters != clusters:
             patched = splicing.rule_route(known.raw, configuration, rule, self._mediation_of(name, rule))
-            if clusters != known.targets:
-                patched = naming.led(patched, self._new_names)
+            if clusters != targets:
+                patched = naming.led(patched, new_names)
             entry = Entry(route_table.entry(known.token, [patched]), clusters) if known.token is not None else None
             routed = known.routed = Routed(patched, known.token, entry, clusters)
             known.unsafe = splicing.is_unsafe(known.raw, name, rule)
-            known.rule, known.addition = rule, None
+            known.rule = rule
         return routed
 
 
@@ -295,7 +294,8 @@ def _opened(raw: bytes) -> memo.Route:
         token, targets = route_table.token_of(raw), naming.targets(raw)
         # A route of a rule demands a token, leads to clusters while its backends can be used, or was patched before.
         last = token is None and not targets and _MARKER in raw and _PATCHED not in raw
-        return memo.Route(raw, label, names.route(label), token, last, targets)
+        bare = Routed(raw, None, origin="bare") if last and splicing.takes_addition(raw) else None
+        return memo.Route(raw, label, names.route(label), token, last, targets, bare)
     except DecodeError:
         return memo.Route(raw, "", None, None)
 

@@ -20,6 +20,7 @@ from extension_server.hooks.shells import Routed
 from extension_server.hooks.transition import Cluster as ClusterShown
 from extension_server.hooks.transition import Shown
 from extension_server.xds import names
+from extension_server.xds.resources import HttpRoute
 
 V = TypeVar("V")
 _GENERATED: Final = names.GENERATED.encode()
@@ -42,14 +43,18 @@ class Route:
     """it looks like the last one of an HTTPRoute that was generated"""
     targets: tuple[str, ...] = ()
     """clusters that it leads to, by Envoy Gateway's names"""
+    bare: Routed | None = None
+    """of a last one: itself, to be completed with what all of them get"""
     rule: CompiledRule | None = None
-    """that `routed` was made for; None: a fallback, or nothing was made yet"""
-    addition: bytes | None = None
-    """of a fallback: what `routed` has besides"""
+    """that `routed` was made for"""
     routed: Routed | None = None
-    """what was made of it"""
+    """what was made of one that demands a token"""
     unsafe: bool = False
     """see `xds.shared_clusters`"""
+
+    @property
+    def http_route(self) -> HttpRoute | None:
+        return self.name[:2] if self.name is not None else None
 
 
 @dataclass(slots=True)
@@ -88,7 +93,15 @@ class Table(Generic[V]):
         values, last, now = [], self._last, self._now
         for raw in raws:
             found = last.next
-            if found is None or not found.is_of(raw):
+            # `is_of`, spelled out: the way that almost all go.
+            if found is not None and len(raw) == found.size and raw.startswith(found.head):
+                for start, end, after in found.parts:
+                    if hash(raw[start:end]) not in found.orders or not raw.startswith(after, end):
+                        found = found if found.is_of(raw) else None
+                        break
+            else:
+                found = None
+            if found is None:
                 found = last.next = self._find(raw, make)
             now[found.key] = found
             values.append(found.value)
@@ -113,26 +126,28 @@ class Table(Generic[V]):
 class _Remembered(Generic[V]):
     """A resource in any order of its metadata."""
 
-    __slots__ = ("_head", "_orders", "_parts", "_raw", "key", "next", "value")
+    __slots__ = ("_raw", "head", "key", "next", "orders", "parts", "size", "value")
     value: V
 
     def __init__(self, raw: bytes, key: bytes, parts: "tuple[_Part, ...]") -> None:
         self._raw = raw
-        self._head = raw[: parts[0].start] if parts else raw
-        self._parts = parts
-        self._orders: set[int] = set()
+        self.size = len(raw)
+        self.head = raw[: parts[0].start] if parts else raw
+        """up to the first metadata"""
+        self.parts = parts
+        self.orders: set[int] = set()
         """hashes of metadata that says the same"""
         self.key = key
         self.next: _Remembered[V] | None = None
 
     def is_of(self, raw: bytes) -> bool:
-        if len(raw) != len(self._raw) or not raw.startswith(self._head):
+        if len(raw) != self.size or not raw.startswith(self.head):
             return False
-        for start, end, after in self._parts:
+        for start, end, after in self.parts:
             if not raw.startswith(after, end):
                 return False
             metadata = raw[start:end]
-            if hash(metadata) not in self._orders and not self._says(metadata, self._raw[start:end]):
+            if hash(metadata) not in self.orders and not self._says(metadata, self._raw[start:end]):
                 return False
         return True
 
@@ -143,9 +158,9 @@ class _Remembered(Generic[V]):
                     return False
             except DecodeError:
                 return False
-        if len(self._orders) >= _ORDERS:
-            self._orders.clear()
-        self._orders.add(hash(metadata))
+        if len(self.orders) >= _ORDERS:
+            self.orders.clear()
+        self.orders.add(hash(metadata))
         return True
 
 

@@ -61,14 +61,23 @@ class Routed(NamedTuple):
     """of the route alone, if somebody has it"""
     clusters: tuple[str, ...] = ()
     """that it leads to"""
-    origin: Literal["rule", "last", "user"] = "rule"
-    """an AI rule's, a generated last one, a user's own"""
+    origin: Literal["rule", "last", "bare", "user"] = "rule"
+    """an AI rule's, a generated last one, one that lacks its addition, a user's own"""
+
+
+def _untold(others: Sequence[Routed], addition: bytes, own: Callable[[bytes], bytes]) -> list[bytes]:
+    """Routes without a token."""
+    if not any(each.origin == "user" for each in others):
+        return [each.raw + addition if each.origin == "bare" else each.raw for each in others]
+    narrowed = own(addition) if addition else b""
+    return [
+        each.raw + narrowed if each.origin == "bare" else own(each.raw) if each.origin == "last" else each.raw
+        for each in others
+    ]
 
 
 def _entry(token: str, same: Sequence[Routed]) -> Entry:
     """Of routes with the same token."""
-    if len(same) == 1 and same[0].entry is not None:
-        return same[0].entry
     clusters = tuple(name for each in same for name in each.clusters)
     return Entry(route_table.entry(token, [each.raw for each in same]), clusters)
 
@@ -109,32 +118,33 @@ class RouteTable:
     def fold(
         self,
         change: Callable[[K], Routed],
+        addition: bytes,
         known: Sequence[Sequence[K]],
         keep: Callable[[str, Collection[str]], Mapping[str, Entry]],
         own: Callable[[bytes], bytes],
     ) -> dict[str, dict[str, Entry]]:
         """Replaces every route by what `change` makes of it, and has Envoy find routes by their token
-        (`xds.route_table`). `known`: what `change` is called with, for each host's routes in their order.
-        `keep(host, tokens)`: routes to have besides those with these tokens. `own`: makes a last route one that stands
-        beside routes of users (`xds.precedence`). Returns, for each virtual host, what it holds for each token, without
-        these."""
+        (`xds.route_table`). `addition`: appended to `bare` ones. `known`: what `change` is called with, for each host's
+        routes in their order. `keep(host, tokens)`: routes to have besides those with these tokens. `own`: makes a last
+        route one that stands beside routes of users (`xds.precedence`). Returns, for each virtual host, what it holds
+        for each token, without these."""
         found = {}
         for host, (name, _) in enumerate(self.hosts()):
-            of_token: dict[str, list[Routed]] = {}
+            first: dict[str, Routed] = {}
+            several: dict[str, list[Routed]] = {}
             others: list[Routed] = []
             for each in known[host]:
                 routed = change(each)
-                if routed.token is None:
+                token = routed.token
+                if token is None:
                     others.append(routed)
-                elif routed.token in of_token:
-                    of_token[routed.token].append(routed)
+                elif token in first:
+                    several.setdefault(token, [first[token]]).append(routed)
                 else:
-                    of_token[routed.token] = [routed]
-            mixed = any(each.origin == "user" for each in others)
-            untold = self._hosts[host] = [
-                own(each.raw) if mixed and each.origin == "last" else each.raw for each in others
-            ]
-            entries = found[name] = {token: _entry(token, same) for token, same in of_token.items()}
+                    first[token] = routed
+            untold = self._hosts[host] = _untold(others, addition, own)
+            entries = found[name] = {token: each.entry or _entry(token, [each]) for token, each in first.items()}
+            entries |= {token: _entry(token, same) for token, same in several.items()}
             if kept := keep(name, entries):
                 entries = {**kept, **entries}
             if entries:

@@ -34,9 +34,14 @@ def rule_route(raw: bytes, configuration: str, rule: CompiledRule, mediation: Me
     return _patched_route(raw, configuration, mediation)
 
 
-def fallback_route(raw: bytes, addition: bytes, configuration: str, mediation: Mediation) -> bytes:
-    """A generated last route. `addition`: from `fallback_addition`. Raises what the patches raise."""
-    return _patched_route(raw, configuration, mediation) if _FILTER in raw else raw + addition
+def takes_addition(raw: bytes) -> bool:
+    """Whether `fallback_addition` can be appended to a generated last route."""
+    return _FILTER not in raw
+
+
+def fallback_route(raw: bytes, configuration: str, mediation: Mediation) -> bytes:
+    """A generated last route that does not take the addition. Raises what the patches raise."""
+    return _patched_route(raw, configuration, mediation)
 
 
 def fallback_addition(stub: pool.Message, mediation: Mediation) -> bytes:

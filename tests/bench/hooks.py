@@ -157,6 +157,7 @@ async def measured(size: int, plan: Plan) -> dict[str, Any]:
 
 def main() -> int:
     memory.keep_large_blocks()
+    memory.collect_rarely()
     plans: tuple[Plan, ...] = ("single", "attempt")
     rows = [asyncio.run(measured(size, plan)) for plan in plans for size in SIZES]
     table = Table(*(name.replace("_", " ") for name in rows[0]), title="Translation hook over gRPC")
