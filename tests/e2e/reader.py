@@ -184,6 +184,10 @@ def _prepare(folder: Path, wanted: Installation) -> None:
     shutil.copytree(envoy_gateway.chart(wanted.release), source)
     values, own = source / "values.yaml", envoy_gateway.own_values()
     values.write_text(yaml.safe_dump(_merged(yaml.safe_load(values.read_text()), yaml.safe_load(own.read_text()))))
+    deployment = source / "templates" / "envoy-gateway-deployment.yaml"
+    # As for pods of the scene: the tests wait for them. 1.9 has a startup probe of every second itself.
+    probe = deployment.read_text().replace("initialDelaySeconds: 5", "initialDelaySeconds: 1")
+    deployment.write_text(probe.replace("periodSeconds: 10", "periodSeconds: 1"))
     helm.run("package", str(source), "--version", wanted.release.version, "--destination", str(folder))
     (shown,) = (yaml.safe_load(block.text) for block in pages.blocks(INSTALL) if block.language == "yaml")
     images = {part: {"image": {"repository": name, "tag": wanted.tag}} for part, name in _IMAGES.items()}
@@ -213,8 +217,17 @@ def _as_it_was(cluster: Cluster, wanted: Installation) -> Iterator[None]:
     finally:
         if there:
             installation.install(cluster, wanted, lambda title, step: step())
+        there_still = {
+            "",
+            *(each["metadata"]["name"] for each in kubectl.list("namespaces", "default") if not _going(each)),
+        }
+        kept = [each for each in kept if each["metadata"].get("namespace", "") in there_still and not _going(each)]
         if kept:
             kubectl.apply(*(_applied(each) for each in kept))
+
+
+def _going(found: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in found["metadata"]
 
 
 def _applied(found: Mapping[str, Any]) -> dict[str, Any]:
