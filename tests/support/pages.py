@@ -18,6 +18,7 @@ NOT_RUN: Final = {
     "helm pull ": "fetches from another project; the same chart is packed from its source",
     "kind load docker-image ": "the ring loads its images by `Cluster.load`",
     "make lab-up": "this is the cluster of the ring",
+    "make lab-exec ": "the way of people to where the shell of the test is",
     "make setup": "this is the environment that the tests run in",
     "pip install .": "tests/standalone asks pip whether it could",
     "aigw run": "the name of a command of another page",
