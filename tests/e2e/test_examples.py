@@ -35,10 +35,13 @@ def whole(whole_scene: Scene) -> Iterator[Scene]:
         # Not server-side: as the examples' readers do it.
         kubectl("-n", NAMESPACE, "apply", "-f", "-", given=yaml.safe_dump_all(applied))
         kubectl.wait("condition=Programmed", "gateway/examples", NAMESPACE)
-        (service,) = kubectl.list("services", scene.PROXIES, scene.of_gateway(NAMESPACE, "examples"))
+        pods = scene.of_gateway(NAMESPACE, "examples")
+        (service,) = kubectl.list("services", scene.PROXIES, pods)
         with cluster.reach(scene.PROXIES, service["metadata"]["name"], 80) as address:
             there = replace(whole_scene, gateway=address)
             scene.until(lambda: [conditions(there, name)["Programmed"] for name in GOOD] == ["True"] * 3, "programmed")
+            # A pod from before the routes may still be on its way out, and refuses what it gets.
+            scene.until(lambda: all(has_filter(pod) for pod in kubectl.list("pods", scene.PROXIES, pods)), "rolled out")
             yield there
     finally:
         kubectl("delete", f"gatewayclass/{NAMESPACE}", f"namespace/{NAMESPACE}", "--ignore-not-found", "--wait=false")
@@ -48,6 +51,11 @@ def whole(whole_scene: Scene) -> Iterator[Scene]:
 def examples(whole: Scene) -> Scene:
     whole.forget()
     return whole
+
+
+def has_filter(pod: dict[str, Any]) -> bool:
+    spec = pod["spec"]
+    return any(each["name"] == scene.FILTER for each in (*spec.get("initContainers", ()), *spec["containers"]))
 
 
 def conditions(there: Scene, route: str) -> dict[str, str]:
