@@ -200,7 +200,7 @@ bench-quick: $(STAMP) ## the rows of `make bench` that the targets are about (ab
 	@$(BIN)/python -m tests.bench --quick
 
 .PHONY: bench-hooks
-bench-hooks: $(STAMP) ## Envoy Gateway's Translation hook at 2,000 and 10,000 routes, over gRPC (about 20 seconds)
+bench-hooks: $(STAMP) ## Envoy Gateway's Translation hook at 2,000 and 10,000 routes, over gRPC (about three minutes)
 	@$(BIN)/python -m tests.bench.hooks
 
 .PHONY: bench-push
