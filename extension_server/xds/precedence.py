@@ -9,7 +9,7 @@ Virtual hosts without routes of users stay as they are.
 
 import re
 
-from extension_server.xds import names, pool, route_table
+from extension_server.xds import pool, route_table
 from extension_server.xds.pool import Message
 from extension_server.xds.resources import Mediation, Resources
 from filters.contract.config import FilterConfig
@@ -20,7 +20,7 @@ def patch(resources: Resources, mediation: Mediation) -> None:
         return mediation.is_fallback(route) and not route.match.HasField("safe_regex")
 
     def is_foreign(route: Message) -> bool:
-        return mediation.of_route(names.route(route.name)) is None and route_table.demanded(route) is None
+        return not mediation.is_generated(route) and route_table.demanded(route) is None
 
     addition = OwnPaths(mediation).addition
     for configuration in resources.routes:

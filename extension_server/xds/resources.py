@@ -77,12 +77,10 @@ class Mediation:
         """The AI rule that a route or cluster was generated for; None when it is not ours."""
         return None if name is None else self._rules.get(name)
 
-    def of_route(self, name: names.RuleName | None) -> tuple[names.RuleName, CompiledRule | None] | None:
-        """Whose a route of that rule is: an AI rule's, or a fallback (no rule); None when it is not ours."""
-        if name is None:
-            return None
-        rule = self._rules.get(name)
-        return None if rule is None and name not in self._fallbacks else (name, rule)
+    def is_generated(self, route: Message) -> bool:
+        """Whether the route is of an AI rule, or a generated last one."""
+        name = names.route(route.name)
+        return name in self._rules or name in self._fallbacks
 
     def prepare(self) -> None:
         """Looks up now what would be looked up at the first question."""
@@ -94,10 +92,7 @@ class Mediation:
 
     def is_fallback(self, route: Message) -> bool:
         """Whether the route is a generated last rule: the first match of every AI request."""
-        return self.is_fallback_name(names.route(route.name))
-
-    def is_fallback_name(self, name: names.RuleName | None) -> bool:
-        return name in self._fallbacks
+        return names.route(route.name) in self._fallbacks
 
 
 def routes_of(configuration: Message) -> Iterator[Message]:

@@ -58,16 +58,29 @@ def annotations(workload: dict[str, Any]) -> dict[str, str]:
     return workload["spec"]["template"]["metadata"].get("annotations") or {}
 
 
-async def test_a_proxy_is_rolled_out_when_routes_come_and_when_they_go(client: KubernetesApi, proxies: str) -> None:
-    wanted: dict[ObjectRef, str] = {}
-    workloads = Workloads(
+def following(
+    client: KubernetesApi,
+    proxies: str,
+    wanted: dict[ObjectRef, str],
+    *,
+    authorities: str | None = None,
+    **more: Any,
+) -> Workloads:
+    """Of one namespace; the webhook was always there."""
+    return Workloads(
         client,
         lambda: wanted,
-        lambda: None,
+        lambda: authorities,
         lambda: datetime.now(UTC),
         namespaces=(proxies,),
         registered=lambda: ALWAYS,
+        **more,
     )
+
+
+async def test_a_proxy_is_rolled_out_when_routes_come_and_when_they_go(client: KubernetesApi, proxies: str) -> None:
+    wanted: dict[ObjectRef, str] = {}
+    workloads = following(client, proxies, wanted)
     await settled(client, proxies)
     assert not await workloads.look()
     wanted[GATEWAY] = "hash"
@@ -86,15 +99,7 @@ async def test_a_proxy_is_rolled_out_when_routes_come_and_when_they_go(client: K
 async def test_what_has_changed_is_done_at_once(client: KubernetesApi, proxies: str) -> None:
     wanted: dict[ObjectRef, str] = {}
     since = (await settled(client, proxies))["metadata"]["resourceVersion"]
-    workloads = Workloads(
-        client,
-        lambda: wanted,
-        lambda: None,
-        lambda: datetime.now(UTC),
-        namespaces=(proxies,),
-        registered=lambda: ALWAYS,
-        period=3600,
-    )
+    workloads = following(client, proxies, wanted, period=3600)
 
     async def changed() -> None:
         async for event in client.watch(DEPLOYMENTS, proxies, since):
@@ -123,9 +128,7 @@ async def test_running_sidecars_are_told_a_new_authority(
     plain["spec"]["containers"][0]["volumeMounts"] = []
     plain["metadata"] |= {"name": "plain", "namespace": proxies}
     await asyncio.to_thread(cluster.create, plain)
-    workloads = Workloads(
-        client, dict, lambda: "new", lambda: datetime.now(UTC), namespaces=(proxies,), registered=lambda: ALWAYS
-    )
+    workloads = following(client, proxies, {}, authorities="new")
     await workloads.look()
     assert (await client.get(PODS, proxies, "proxy"))["metadata"]["annotations"][container.CA_ANNOTATION] == "new"
     assert "annotations" not in (await client.get(PODS, proxies, "plain"))["metadata"]
