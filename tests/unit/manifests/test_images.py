@@ -1,4 +1,7 @@
-"""What images are made from. No engine builds them here: their steps are read, and what they lead to is tried."""
+"""What images are made from. No engine builds them here: their steps are read, and what they lead to is tried.
+
+The lab assembles the same images without an engine; that they are the same is held here too.
+"""
 
 import re
 import subprocess
@@ -10,10 +13,14 @@ from pathlib import Path
 import pytest
 
 from hack import generate_runtime_lock
+from hack.lab import images
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "manifests" / "images" / "Dockerfile"
 LOCK = ROOT / "manifests" / "images" / "requirements.lock"
+
+PROGRAMS = {"controller": "extension_server.main", "extproc": "filters.main"}
+"""stage → what it runs"""
 
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
@@ -90,7 +97,7 @@ def test_each_image_runs_its_program_as_nobody() -> None:
     assert list(found) == ["packages", "base", "controller", "extproc"]
     assert ("USER", "65532:65532") in found["base"]
     assert not any(verb == "USER" for stage in ("controller", "extproc") for verb, _ in found[stage])
-    for stage, module in (("controller", "extension_server.main"), ("extproc", "filters.main")):
+    for stage, module in PROGRAMS.items():
         assert ("ENTRYPOINT", f'["python", "-m", "{module}"]') in found[stage]
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
@@ -100,8 +107,12 @@ def test_nothing_comes_from_elsewhere_but_by_its_hash() -> None:
     assert not re.search(r"https?://", DOCKERFILE.read_text())
     (install,) = (rest for verb, rest in instructions() if verb == "RUN" and "pip install" in rest)
     assert {"--require-hashes", "--no-deps", ":all:"} <= set(install.split())
-    # Users name their registry: `--build-arg PYTHON_IMAGE=…`.
-    assert [rest for verb, rest in instructions() if verb == "ARG"] == ["PYTHON_IMAGE=python:3.11-slim"]
+    # Users name their registry and their index: `--build-arg PYTHON_IMAGE=…`. BuildKit would fetch what `syntax` names.
+    assert [rest for verb, rest in instructions() if verb == "ARG"] == [
+        "PYTHON_IMAGE=python:3.11-slim",
+        "PIP_INDEX_URL",
+    ]
+    assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE.read_text(), re.MULTILINE)
     bases = [rest.split(" AS ")[0] for verb, rest in instructions() if verb == "FROM"]
     assert bases == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}", "base", "base"]
 
@@ -111,3 +122,20 @@ def test_a_program_in_an_image_knows_its_release(tmp_path: Path) -> None:
     subprocess.run([*command, str(tmp_path)], check=True)
     (found,) = metadata.distributions(path=[str(tmp_path)])
     assert (found.metadata["Name"], found.version) == ("aigw", metadata.version("aigw"))
+
+
+def test_the_lab_has_the_same_images() -> None:
+    found, python = stages(), images.Python()
+    (settings,) = (rest.split() for verb, rest in found["base"] if verb == "ENV")
+    for stage, module in PROGRAMS.items():
+        image = python.image(stage, module)
+        assert ("USER", image.user) in found["base"]
+        assert set(settings) <= set(image.environment)
+        assert ("ENTRYPOINT", f'["python", "-m", "{module}"]') in found[stage]
+        assert image.command[1:] == ("-m", module)
+        inside = {Path(place).parts[:5] for layer in image.layers for place in layer.files}
+        distributions = {parts[4] for parts in inside if parts[:4] == ("/", "opt", "aigw", "lib") and len(parts) > 4}
+        names = {name.partition("-")[0] for name in distributions if name.endswith(".dist-info")}
+        locked = generate_runtime_lock.pins(LOCK.read_text())
+        assert {generate_runtime_lock.canonical(name) for name in names} == {*locked, "aigw"}
+        assert {"extension_server", "filters"} <= distributions
