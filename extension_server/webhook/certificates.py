@@ -4,7 +4,8 @@ should hold.
     authority (10 years) ─signs─► leaf (90 days, renewed after 60)
 
 A new authority is trusted for a day before anything is signed by it: API server and sidecars must know it first. The
-old one stays trusted until it ends.
+old one stays trusted until it ends. A leaf of an authority whose key is not here (cert-manager's, when it is not to
+keep the Secret any more) is served for that day, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,19 +99,23 @@ def renewed(data: Mapping[str, bytes], names: Names, hosts: Sequence[str], now: 
     """What the Secret should hold now; None when that is what it holds. `hosts`: names in the leaf, the first is its
     common name."""
     wanted = dict(data)
-    if not _authority_holds(wanted, names, now):
-        wanted = {names.authority: b""}
-        _put_authority(wanted, names.authority, AUTHORITY_KEY, now)
-    _renew_authority(wanted, names, now)
-    if not _leaf_holds(wanted, names, hosts, now):
+    is_own = _authority_holds(wanted, names, now)
+    if not is_own:
+        wanted = _of_others(data, names)
+        if not _serves(wanted, names, hosts, now):
+            wanted, is_own = {names.authority: b""}, True
+            _put_authority(wanted, names.authority, AUTHORITY_KEY, now)
+    _renew_authority(wanted, names, now, is_own=is_own)
+    if AUTHORITY_KEY in wanted and not _leaf_holds(wanted, names, hosts, now):
         wanted |= _leaf(wanted, names, hosts, now)
     return None if wanted == data else wanted
 
 
-def _renew_authority(data: dict[str, bytes], names: Names, now: datetime) -> None:
-    own = x509.load_pem_x509_certificates(data[names.authority])[0]
+def _renew_authority(data: dict[str, bytes], names: Names, now: datetime, *, is_own: bool) -> None:
+    """`is_own`: its key is here. Another's is replaced in any case."""
+    first = x509.load_pem_x509_certificates(data[names.authority])[0]
     if NEXT_AUTHORITY not in data:
-        if own.not_valid_after_utc - now < AUTHORITY_RENEWAL:
+        if not is_own or first.not_valid_after_utc - now < AUTHORITY_RENEWAL:
             _put_authority(data, NEXT_AUTHORITY, NEXT_AUTHORITY_KEY, now)
             data[names.authority] = _joined(data[names.authority], data[NEXT_AUTHORITY])
         return
@@ -121,6 +126,33 @@ def _renew_authority(data: dict[str, bytes], names: Names, now: datetime) -> Non
         data[names.authority] = _joined(data.pop(NEXT_AUTHORITY), *alive)
         data[AUTHORITY_KEY] = data.pop(NEXT_AUTHORITY_KEY)
         data.pop(names.certificate, None)
+
+
+def _of_others(data: Mapping[str, bytes], names: Names) -> dict[str, bytes]:
+    """What somebody else has put there, and the authority of ours that is to follow, if it is trusted already."""
+    found = {key: data[key] for key in (names.authority, names.certificate, names.key) if key in data}
+    try:
+        following = x509.load_pem_x509_certificate(data[NEXT_AUTHORITY])
+        key = serialization.load_pem_private_key(data[NEXT_AUTHORITY_KEY], None)
+        trusted = x509.load_pem_x509_certificates(data[names.authority])
+    except (KeyError, ValueError, TypeError):
+        return found
+    if following in trusted and key.public_key() == following.public_key():
+        found |= {key: data[key] for key in (NEXT_AUTHORITY, NEXT_AUTHORITY_KEY)}
+    return found
+
+
+def _serves(data: Mapping[str, bytes], names: Names, hosts: Sequence[str], now: datetime) -> bool:
+    """A leaf of another's authority will do until one of ours can follow."""
+    try:
+        found = read(data, names)
+        leaf = x509.load_pem_x509_certificate(found.certificate)
+        trusted = any(_is_issued(leaf, each) for each in x509.load_pem_x509_certificates(found.authorities))
+        following = x509.load_pem_x509_certificate(data[NEXT_AUTHORITY]) if NEXT_AUTHORITY in data else None
+        begun = now if following is None else following.not_valid_before_utc + _CLOCKS
+    except ValueError:
+        return False
+    return trusted and _is_for(leaf, hosts) and leaf.not_valid_after_utc - begun > OVERLAP + _CLOCKS
 
 
 def _authority_holds(data: Mapping[str, bytes], names: Names, now: datetime) -> bool:
@@ -139,11 +171,26 @@ def _leaf_holds(data: Mapping[str, bytes], names: Names, hosts: Sequence[str], n
     try:
         found = read(data, names)
         leaf = x509.load_pem_x509_certificate(found.certificate)
-        leaf.verify_directly_issued_by(x509.load_pem_x509_certificates(found.authorities)[0])
-        said = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
+        authority = x509.load_pem_x509_certificates(found.authorities)[0]
+    except ValueError:
         return False
-    return set(said.get_values_for_type(x509.DNSName)) >= set(hosts) and (leaf.not_valid_after_utc - now > LEAF_RENEWAL)
+    return _is_issued(leaf, authority) and _is_for(leaf, hosts) and leaf.not_valid_after_utc - now > LEAF_RENEWAL
+
+
+def _is_issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _is_for(leaf: x509.Certificate, hosts: Sequence[str]) -> bool:
+    try:
+        said = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return set(said.get_values_for_type(x509.DNSName)) >= set(hosts)
 
 
 def _put_authority(data: dict[str, bytes], certificate: str, key: str, now: datetime) -> None:

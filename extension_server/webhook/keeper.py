@@ -1,8 +1,11 @@
 """Keeps the certificates: in the Secret, in this process, and the authority in the webhook's configuration.
 
 Every replica reads; a Secret that is not there may be made by any (the first wins), and is renewed by the one that
-leads. A Secret of cert-manager's is only read. The API server is asked about two objects every few seconds, which is
-cheaper than a watch that has to be kept alive, and just as good: renewal is a matter of days.
+leads. Whoever keeps the Secret tells the API server, too. A Secret of cert-manager's is only read, and the authority is
+its cainjector's; until it has issued into the Secret, and again once its Certificate is gone, both are ours.
+
+The API server is asked about two or three objects every few seconds, which is cheaper than a watch that has to be kept
+alive, and just as good: renewal is a matter of days.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ from typing import Final
 
 from extension_server.controller.client import Api, ApiError, Document, Resource
 from extension_server.controller.token_key import SECRETS
-from extension_server.webhook import certificates
+from extension_server.webhook import cert_manager, certificates
 from extension_server.webhook.admission import NotKnown
 from extension_server.webhook.certificates import Bundle, Names, Unusable
 
@@ -28,10 +31,6 @@ CONFIGURATIONS: Final = Resource(
     "mutatingwebhookconfigurations",
     namespaced=False,
 )
-MANAGED_ELSEWHERE: Final = "cert-manager.io/certificate-name"
-"""annotation of a Secret that cert-manager keeps"""
-INJECTED_ELSEWHERE: Final = "cert-manager.io/inject-ca-from"
-"""annotation of a webhook configuration whose authority cert-manager keeps"""
 PERIOD: Final = 10.0
 """Seconds between two looks."""
 SOON: Final = 0.5
@@ -69,6 +68,10 @@ class Keeper:
         self._listeners: list[Callable[[Bundle], None]] = []
         self._said = ""
         self._settled = False
+        self._is_theirs = False
+        """cert-manager keeps the Secret"""
+        self._injected: list[str | None] = []
+        """what its cainjector had written when we last looked"""
         self._registrations: list[Callable[[], None]] = []
         self.registered: datetime | None = None
         """Since when the API server knows the webhook and trusts it, as far as is seen here: None while it does not.
@@ -126,8 +129,12 @@ class Keeper:
         except ApiError as exc:
             if not exc.not_found:
                 raise
-            return None if await self._is_promised() else await self._make()
-        if MANAGED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
+            if not await self._is_injected():
+                return await self._make()
+            self._say(f"Secret {self._namespace}/{self._secret} is not there yet; cert-manager is to make it")
+            return None
+        self._is_theirs = await self._is_kept(document)
+        if self._is_theirs:
             return document
         data = _data(document)
         wanted = certificates.renewed(data, self._names, self._hosts, self._now())
@@ -143,18 +150,27 @@ class Keeper:
             return False
         return True
 
-    async def _is_promised(self) -> bool:
-        """cert-manager tells the API server its authority, so it will make the Secret, too."""
+    async def _is_kept(self, document: Document) -> bool:
+        """By cert-manager. Its mark stays on the Secret when it is not any more."""
+        name = cert_manager.certificate(document)
+        if name is None or await cert_manager.exists(self._api, self._namespace, name):
+            return name is not None
+        if not await self._is_injected():
+            return False
+        # The next Certificate is on its way, or whoever took this one away has to say what is to be instead.
+        where = f"Secret {self._namespace}/{self._secret}"
+        self._say(f"{where} is cert-manager's, and its Certificate {name} does not exist: nobody renews it")
+        return True
+
+    async def _is_injected(self) -> bool:
+        """cert-manager is to tell the API server its authority, so the Secret is to be its own, too."""
         try:
             document = await self._api.get(CONFIGURATIONS, None, self._configuration)
         except ApiError as exc:
             if not exc.not_found:
                 raise
             return False
-        if INJECTED_ELSEWHERE not in (document["metadata"].get("annotations") or {}):
-            return False
-        self._say(f"Secret {self._namespace}/{self._secret} is not there yet; cert-manager is to make it")
-        return True
+        return cert_manager.is_injected(document)
 
     async def _make(self) -> Document | None:
         wanted = certificates.renewed({}, self._names, self._hosts, self._now())
@@ -210,13 +226,15 @@ class Keeper:
             self._registers(None)
             return
         since = datetime.fromisoformat(document["metadata"]["creationTimestamp"])
-        if INJECTED_ELSEWHERE in (document["metadata"].get("annotations") or {}):
-            self._registers(since)
+        hooks = document.get("webhooks") or []
+        told = [hook["clientConfig"].get("caBundle") for hook in hooks]
+        injected = cert_manager.is_injected(document)
+        if injected and self._is_theirs:
+            self._read_injected(told, since)
             return
         wanted = base64.b64encode(bundle.authorities).decode()
-        hooks = document.get("webhooks") or []
-        if all(hook["clientConfig"].get("caBundle") == wanted for hook in hooks):
-            self._settled = True
+        if all(each == wanted for each in told):
+            self._settled = not injected  # else the Secret is about to change hands
             self._registers(since)
             return
         changed = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": wanted}} for hook in hooks]
@@ -228,6 +246,17 @@ class Keeper:
         else:
             _log.info("told the API server the authority of %s", self._configuration)
             self._registers(self._now())
+
+    def _read_injected(self, told: list[str | None], since: datetime) -> None:
+        before, self._injected = self._injected, told
+        if not all(told):
+            self._say(
+                f"cert-manager's cainjector has not told the API server the authority of {self._configuration} yet"
+            )
+            self._registers(None)
+            return
+        self._settled = True
+        self._registers(since if before in ([], told) else self._now())
 
     def _registers(self, since: datetime | None) -> None:
         before = self.registered

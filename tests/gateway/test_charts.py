@@ -12,8 +12,8 @@ import yaml
 from extension_server.controller.kinds import WATCHED
 from extension_server.options import Options, read
 from extension_server.sidecar.container import HASH_ANNOTATION
-from extension_server.webhook import certificates
-from tests.support import go_modules, helm
+from extension_server.webhook import certificates, signing
+from tests.support import cert_manager, go_modules, helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.helm import HelmFailed, documents, named
 
@@ -24,10 +24,6 @@ WEBHOOK = f"MutatingWebhookConfiguration envoy-ai-gateway-gateway-pod-mutator.{h
 BUDGET = "PodDisruptionBudget ai-gateway-controller"
 ROLE = f"ai-gateway-controller:{helm.NAMESPACE}"
 TEAMS = ("team-a", "team-b")
-CERT_MANAGER = (
-    "github.com/cert-manager/cert-manager@v1.18.2",
-    "h1:H2P75ycGcTMauV3gvpkDqLdS3RSXonWF2S49QGA1PZE=",
-)
 
 pytestmark = pytest.mark.skipif(bool(helm.missing()), reason="not run: helm not built (`make tools`)")
 
@@ -291,15 +287,9 @@ def place(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> ApiServer
     for name in (helm.NAMESPACE, "envoy-gateway-system", "eg", *TEAMS):
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
-        folder = go_modules.folder(*CERT_MANAGER) / "deploy" / "crds"
+        api.install(cert_manager.write_definitions(tmp_path_factory.mktemp("cert-manager") / "definitions.yaml"))
     except go_modules.NotThere as exc:
         pytest.skip(f"not run: {exc}")
-    target = tmp_path_factory.mktemp("cert-manager") / "definitions.yaml"
-    texts = [(folder / f"crd-{name}.yaml").read_text() for name in ("certificates", "issuers")]
-    # They are templates of its chart; only labels are filled in.
-    lines = [line for text in texts for line in ("---", *text.splitlines()) if "{{" not in line]
-    target.write_text("\n".join(lines))
-    api.install(target)
     return api
 
 
@@ -462,6 +452,18 @@ def test_with_cert_manager_the_controller_waits_for_its_secret() -> None:
     assert {"name": "certificates", "secret": {"secretName": "own"}} in (
         objects[DEPLOYMENT]["spec"]["template"]["spec"]["volumes"]
     )
+
+
+def test_cert_manager_does_not_take_what_the_controller_has_made_for_its_own() -> None:
+    wanted = render(SETS["cert-manager"])["Certificate c"]["spec"]["privateKey"]
+    assert (wanted["algorithm"], wanted["size"]) != ("ECDSA", signing.new_key().key_size)
+
+
+@pytest.mark.parametrize("name", ["tlsCertName", "tlsKeyName", "caBundleName"])
+def test_cert_manager_and_other_keys_of_the_secret_are_refused(name: str) -> None:
+    hook = "controller.mutatingWebhook"
+    with pytest.raises(HelmFailed, match=rf"{hook}\.{name} is x, and cert-manager writes"):
+        render({**SETS["cert-manager"], f"{hook}.{name}": "x"})
 
 
 def test_a_controller_of_some_namespaces_has_no_rights_elsewhere() -> None:

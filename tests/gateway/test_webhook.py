@@ -1,6 +1,7 @@
 """The admission webhook, asked by a real API server, and its certificates."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import ssl
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -19,10 +21,11 @@ from extension_server.controller.token_key import SECRETS
 from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Admission, Known, NotKnown
+from extension_server.webhook.cert_manager import INJECTED, MANAGED
 from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
-from extension_server.webhook.keeper import CONFIGURATIONS, INJECTED_ELSEWHERE, MANAGED_ELSEWHERE, Keeper
+from extension_server.webhook.keeper import CONFIGURATIONS, Keeper
 from extension_server.webhook.server import WebhookServer
-from tests.support import helm
+from tests.support import cert_manager, go_modules, helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.envoy import free_port
 from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, config, proxy
@@ -290,27 +293,157 @@ async def test_of_two_replicas_that_start_at_once_both_have_one_certificate(
     assert len({each.bundle().certificate for each in replicas}) == 1
 
 
+# ---- beside cert-manager: its objects and what it writes, without its programs (they are in test_cert_manager.py)
+
+
+@pytest.fixture
+def definitions(cluster: ApiServer, tmp_path: Path) -> None:
+    try:
+        cluster.install(cert_manager.write_definitions(tmp_path / "definitions.yaml"))
+    except go_modules.NotThere as exc:
+        pytest.skip(f"not run: {exc}")
+
+
+def certificate(namespace: str, name: str = "theirs") -> dict[str, Any]:
+    issuer = {"kind": "Issuer", "name": "any"}
+    spec = {"secretName": SECRET, "dnsNames": ["localhost"], "issuerRef": issuer}
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": metadata, "spec": spec}
+
+
+async def issue(client: KubernetesApi, namespace: str, now: datetime) -> dict[str, bytes]:
+    """What cert-manager does with the Secret; whatever else is in there stays."""
+    data = cert_manager.issued(["localhost"], now - timedelta(minutes=1), timedelta(days=90))
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    await client.patch(SECRETS, namespace, SECRET, {"metadata": {"annotations": {MANAGED: "theirs"}}, "data": encoded})
+    return data
+
+
+async def inject(client: KubernetesApi, authority: bytes) -> None:
+    """What its cainjector does."""
+    held = await client.get(CONFIGURATIONS, None, CONFIGURATION)
+    for hook in held["webhooks"]:
+        hook["clientConfig"]["caBundle"] = base64.b64encode(authority).decode()
+    await client.replace(CONFIGURATIONS, held)
+
+
+async def versions(client: KubernetesApi, namespace: str) -> list[str]:
+    """Of the objects that both may write."""
+    found = [await client.get(SECRETS, namespace, SECRET), await client.get(CONFIGURATIONS, None, CONFIGURATION)]
+    return [each["metadata"]["resourceVersion"] for each in found]
+
+
+async def promise(cluster: ApiServer, port: int, namespace: str) -> None:
+    """The chart with cert-manager switched on."""
+    promised = configuration(port)
+    promised["metadata"]["annotations"] = {INJECTED: f"{namespace}/theirs"}
+    await asyncio.to_thread(cluster.apply, promised)
+
+
+@pytest.mark.usefixtures("definitions")
 async def test_a_secret_of_cert_managers_is_only_read(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
-    await keeper(client, namespace, Now()).look()
-    annotations = {"annotations": {MANAGED_ELSEWHERE: "theirs"}}
-    before = (await client.patch(SECRETS, namespace, SECRET, {"metadata": annotations}))["metadata"]["resourceVersion"]
-    late = Now()
-    late.value += timedelta(days=89)
-    certificates = keeper(client, namespace, late)
+    now = Now()
+    certificates = keeper(client, namespace, now)
     await certificates.look()
-    assert certificates.bundle().certificate
-    found = await client.get(SECRETS, namespace, SECRET)
-    assert found["metadata"]["resourceVersion"] == before
+    await asyncio.to_thread(cluster.create, certificate(namespace))
+    theirs = await issue(client, namespace, now.value)
+    await certificates.look()
+    assert certificates.authorities().encode() == theirs["ca.crt"]
+    before = await versions(client, namespace)
+    now.value += timedelta(days=89)
+    await certificates.look()
+    assert await versions(client, namespace) == before
+
+
+@pytest.mark.usefixtures("definitions")
+async def test_a_secret_changes_hands_to_cert_manager_and_back_and_no_proxy_is_refused(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    now = Now()
+    now.value -= OVERLAP  # the API server's clock goes as it likes
+    certificates = keeper(client, namespace, now)
+    await certificates.look()
+    async with serving(certificates, port, namespace):
+        # Switched on: until cert-manager has issued, the API server is told by us, also of a configuration that is new.
+        await asyncio.to_thread(cluster.delete, configuration(port))
+        await promise(cluster, port, namespace)
+        await asyncio.to_thread(cluster.create, certificate(namespace))
+        await certificates.look()
+        assert has_filter(await created(cluster, pod(namespace, "promised", hashed=True)))
+        theirs = await issue(client, namespace, now.value)
+        await inject(client, theirs["ca.crt"])
+        before = await versions(client, namespace)
+        await certificates.look()
+        assert await versions(client, namespace) == before
+        assert has_filter(await created(cluster, pod(namespace, "theirs", hashed=True)))
+        # Switched off: the chart takes the annotation away, then the Certificate.
+        await client.patch(CONFIGURATIONS, None, CONFIGURATION, {"metadata": {"annotations": {INJECTED: None}}})
+        await certificates.look()
+        assert await versions(client, namespace) == [before[0], mock.ANY]
+        await asyncio.to_thread(cluster.delete, certificate(namespace))
+        await certificates.look()
+        assert certificates.bundle().certificate == theirs["tls.crt"]
+        assert has_filter(await created(cluster, pod(namespace, "both", hashed=True)))
+        now.value += OVERLAP
+        await certificates.look()
+        assert certificates.bundle().certificate != theirs["tls.crt"]
+        assert certificates.authorities().encode().endswith(theirs["ca.crt"])
+        assert has_filter(await created(cluster, pod(namespace, "ours", hashed=True)))
+    now.value += timedelta(days=80)
+    until = certificates.bundle().expires()
+    await certificates.look()
+    assert certificates.bundle().expires() > until
+
+
+@pytest.mark.usefixtures("definitions")
+async def test_nothing_is_written_while_cert_manager_is_promised_and_its_certificate_is_away(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = Now()
+    certificates = keeper(client, namespace, now)
+    await certificates.look()
+    await promise(cluster, port, namespace)
+    theirs = await issue(client, namespace, now.value)
+    await inject(client, theirs["ca.crt"])
+    before = await versions(client, namespace)
+    await certificates.look()
+    assert certificates.bundle().certificate == theirs["tls.crt"]
+    assert await versions(client, namespace) == before
+    assert "its Certificate theirs does not exist: nobody renews it" in caplog.text
+
+
+@pytest.mark.usefixtures("definitions")
+async def test_proxies_are_not_replaced_before_cert_manager_has_told_the_api_server(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    now = Now()
+    await keeper(client, namespace, now).look()
+    await asyncio.to_thread(cluster.create, certificate(namespace))
+    theirs = await issue(client, namespace, now.value)
+    await asyncio.to_thread(cluster.delete, configuration(port))
+    await promise(cluster, port, namespace)
+    certificates = keeper(client, namespace, now)
+    await certificates.look()
+    assert certificates.registered is None
+    await inject(client, theirs["ca.crt"])
+    now.value += timedelta(hours=1)
+    await certificates.look()
+    first = now.value
+    assert certificates.registered == first
+    now.value += timedelta(hours=1)
+    await certificates.look()
+    assert certificates.registered == first
+    await inject(client, (await issue(client, namespace, now.value))["ca.crt"])
+    await certificates.look()
+    assert certificates.registered == now.value
 
 
 async def test_a_secret_that_cert_manager_is_to_make_is_waited_for(
     cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
 ) -> None:
-    promised = configuration(port)
-    promised["metadata"]["annotations"] = {INJECTED_ELSEWHERE: f"{namespace}/theirs"}
-    await asyncio.to_thread(cluster.apply, promised)
+    await promise(cluster, port, namespace)
     certificates = keeper(client, namespace, Now())
     await certificates.look()
     with pytest.raises(NotKnown, match="is not there yet"):

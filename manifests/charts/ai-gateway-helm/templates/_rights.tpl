@@ -94,6 +94,11 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update, patch]
+# Whether cert-manager still keeps the Secret with the certificates: its Certificate is there. Nothing is asked where no
+# Secret was ever cert-manager's.
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

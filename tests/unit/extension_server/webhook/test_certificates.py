@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from extension_server.webhook.certificates import (
     Names,
     Unusable,
 )
+from tests.support.cert_manager import issued
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTS = certificates.service_names("controller", "aigw")
@@ -126,3 +128,59 @@ def test_a_key_of_another_certificate_is_noticed() -> None:
 
 def test_no_key_is_shown() -> None:
     assert "PRIVATE" not in repr(certificates.read(renewed({}, START), NAMES))
+
+
+# ---- what somebody else has put into the Secret, without the authority's key
+
+
+def others(life: timedelta = LEAF_LIFE, hosts: Sequence[str] = HOSTS) -> dict[str, bytes]:
+    return issued(hosts, START, life)
+
+
+def test_a_leaf_of_others_is_served_until_an_authority_of_ours_is_known() -> None:
+    theirs = others()
+    begun = renewed(theirs, START)
+    assert (begun["tls.crt"], begun["tls.key"]) == (theirs["tls.crt"], theirs["tls.key"])
+    assert authorities(begun)[:1] == authorities(theirs)
+    assert len(authorities(begun)) == 2
+    assert renewed(begun, START + OVERLAP / 2) == begun
+    ours = renewed(begun, START + OVERLAP)
+    assert set(ours) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
+    assert leaf(ours).issuer != leaf(theirs).issuer
+    assert is_trusted(ours, begun, START + OVERLAP)
+    assert is_trusted(begun, ours, START + OVERLAP)
+    assert renewed(ours, START + OVERLAP) == ours
+
+
+def test_nobody_who_looked_the_day_before_is_surprised_when_ours_follow_those_of_others() -> None:
+    now, data = START, renewed(others(), START)
+    for _ in range(200):
+        before, now = data, now + timedelta(days=1)
+        data = renewed(data, now)
+        assert is_trusted(data, before, now)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        pytest.param(others(life=OVERLAP), id="ends too soon"),
+        pytest.param(others(hosts=("somewhere.else",)), id="for another name"),
+        pytest.param({**others(), "ca.crt": others()["ca.crt"]}, id="of an authority that is not there"),
+        pytest.param({**others(), "tls.key": others()["tls.key"]}, id="without its key"),
+    ],
+)
+def test_a_leaf_of_others_that_nobody_can_use_so_long_is_replaced_at_once(theirs: dict[str, bytes]) -> None:
+    data = renewed(theirs, START)
+    assert set(data) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
+    assert is_trusted(data, data, START)
+
+
+def test_keys_of_ours_that_others_have_written_over_are_not_taken_for_theirs() -> None:
+    day = START + AUTHORITY_LIFE - AUTHORITY_RENEWAL + timedelta(days=1)
+    rotating = renewed(renewed({}, START), day)
+    assert NEXT_AUTHORITY in rotating
+    data = renewed({**rotating, **others(life=AUTHORITY_LIFE)}, day)
+    assert "ca.key" not in data
+    # One that was never trusted does not follow.
+    assert data[NEXT_AUTHORITY] != rotating[NEXT_AUTHORITY]
+    assert len(authorities(data)) == 2
