@@ -7,13 +7,14 @@ mediated". The order is listeners, clusters, routes: what failed before decides 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import CompiledRule
 from extension_server.hooks import memo, naming, splicing, transition
-from extension_server.hooks.elements import ListenerElement, name_of
+from extension_server.hooks.elements import ListenerElement
 from extension_server.hooks.memo import Memo
 from extension_server.hooks.shells import Routed, RouteTable, shell
 from extension_server.hooks.transition import Decision, Earlier, Entry, Place, State
@@ -126,8 +127,8 @@ class Mediated:
             self._patch_listener(listener)
         self._look()
         known = self._memo.clusters.recall(clusters, memo.Cluster.opened)
-        patched = [self._cluster(raw, each) for raw, each in zip(clusters, known, strict=True)]
-        present = [pool.message(pool.CLUSTER, name=name) for raw in clusters if (name := name_of(raw)) in _OURS]
+        patched = self._patch_clusters(clusters, known)
+        present = [pool.message(pool.CLUSTER, name=each.label) for each in known if each.label in _OURS]
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
         newest = State(self.mediation.config_hash, self.mediation.tokens)
@@ -140,13 +141,17 @@ class Mediated:
 
     def _look(self) -> None:
         """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
-        remembered = self._memo.routes
+        tokens_of, newest = self._tokens_of, self.mediation.by_token
         for table in self._tables:
-            opened = self._opened[table.name] = [remembered.recall(routes, _opened) for _, routes in table.hosts()]
-            for known in (each for host in opened for each in host):
-                if known.token is not None and known.name is not None and self._rule(known) is not None:
-                    self._tokens_of[known.name] = known.token
-        self._tokens = frozenset(self._tokens_of.values())
+            hosts = [routes for _, routes in table.hosts()]
+            opened = self._memo.routes.recall([*chain.from_iterable(hosts)], _opened)
+            for known in opened:
+                token, name = known.token, known.name
+                if token is not None and name is not None and (token in newest or self._rule(known) is not None):
+                    tokens_of[name] = token
+            each = iter(opened)
+            self._opened[table.name] = [[*islice(each, len(routes))] for routes in hosts]
+        self._tokens = frozenset(tokens_of.values())
 
     def _fold(self, now: float) -> list[bytes]:
         """Patches the tables for the named configuration. Returns clusters to keep."""
@@ -167,8 +172,8 @@ class Mediated:
         own = precedence.OwnPaths(self.mediation).only
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            change = partial(self._route, table.name, table.name in exposed)
-            folded = table.fold(change, addition, self._opened[table.name], partial(keep, table.name), own)
+            routed = [self._routed(table.name, table.name in exposed, host) for host in self._opened[table.name]]
+            folded = table.fold(routed, addition, partial(keep, table.name), own)
             entries |= {(table.name, host): found for host, found in folded.items()}
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
@@ -215,36 +220,67 @@ class Mediated:
         moved = replace(rule, http_route=there, http_rule=name.rule)
         return replace(self.mediation, compiled=replace(self.mediation.compiled, rules=(moved,)))
 
-    def _cluster(self, raw: bytes, known: memo.Cluster) -> bytes:
-        name = known.of
-        rule = self._of_token(self._tokens_of.get(name.rule)) or self.mediation.rule(name.rule) if name else None
-        if name is None or rule is None:
-            self._present.add(known.label)
-            return raw
-        if known.rule is not rule:
-            try:
-                patched = splicing.rule_cluster(raw, name, rule, self._mediation_of(name.rule, rule))
-                known.name = naming.name_of(raw, known.label)
-                known.patched = naming.renamed(patched, known.label, known.name)
-                known.shown = transition.Cluster(known.patched, names.plain(known.label))
-                known.by_eds = splicing.is_eds(raw)
-                known.rule = rule
-            except Exception as error:
-                self._failed.add(name.rule)
-                self._present.add(known.label)
-                self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
-                return raw
-        if known.name != known.label:
-            self._new_names[known.label] = known.name
-        self._present.add(known.name)
-        if known.shown is not None:
-            self._clusters[known.name] = known.shown
-        if known.by_eds and rule.plan == "attempt" and name.ref is None and len(rule.backends) > 1:
-            self.unmarked.append(rule)
-        return known.patched
+    def _patch_clusters(self, clusters: Iterable[bytes], known: Iterable[memo.Cluster]) -> list[bytes]:
+        newest, tokens_of = self.mediation.by_token, self._tokens_of
+        patched = []
+        for raw, each in zip(clusters, known, strict=True):
+            token = tokens_of.get(each.rule_name) if each.rule_name is not None else None
+            rule = newest.get(token) if token is not None else None
+            if rule is None:
+                rule = self._rule_of(each)
+            if rule is None or (each.rule is not rule and not self._patch_cluster(raw, each, rule)):
+                self._present.add(each.label)
+                patched.append(raw)
+                continue
+            patched.append(each.shown.raw)
+            self._present.add(each.name)
+            self._clusters[each.name] = each.shown
+            if each.name != each.label:
+                self._new_names[each.label] = each.name
+            if each.by_eds and rule.plan == "attempt" and len(rule.backends) > 1:
+                self.unmarked.append(rule)
+        return patched
+
+    def _rule_of(self, cluster: memo.Cluster) -> CompiledRule | None:
+        name = cluster.rule_name
+        return None if name is None else self._of_token(self._tokens_of.get(name)) or self.mediation.rule(name)
+
+    def _patch_cluster(self, raw: bytes, known: memo.Cluster, rule: CompiledRule) -> bool:
+        """False: it cannot be patched."""
+        name = names.cluster(known.label)
+        assert name is not None
+        try:
+            patched = splicing.rule_cluster(raw, name, rule, self._mediation_of(name.rule, rule))
+            known.name = naming.name_of(raw, known.label)
+            patched = naming.renamed(patched, known.label, known.name)
+            known.by_eds = name.ref is None and splicing.is_eds(raw)
+        except Exception as error:
+            self._failed.add(name.rule)
+            self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
+            return False
+        known.shown = transition.Cluster(patched, names.plain(known.label))
+        known.rule = rule
+        return True
+
+    def _routed(self, configuration: str, exposed: bool, known: Iterable[memo.Route]) -> list[Routed]:
+        """`exposed`: a filter of the user's runs after ours."""
+        newest, new_names, http_routes = self.mediation.by_token, self._new_names, self._http_routes
+        as_before = not exposed and not self._failed and configuration not in self._lost
+        routed = []
+        for each in known:
+            # What `_route` would find, for the thousands that are what they were.
+            if each.token is not None and each.sole is not None and as_before:
+                target = each.targets[0]
+                if each.rule is newest.get(each.token) and each.sole.clusters[0] == new_names.get(target, target):
+                    routed.append(each.sole)
+                    continue
+            elif each.bare is not None and each.http_route in http_routes:
+                routed.append(each.bare)
+                continue
+            routed.append(self._route(configuration, exposed, each))
+        return routed
 
     def _route(self, configuration: str, exposed: bool, known: memo.Route) -> Routed:
-        """`exposed`: a filter of the user's runs after ours."""
         if self._is_last(known):
             if known.bare is not None:
                 return known.bare
@@ -271,19 +307,16 @@ class Mediated:
 
     def _rule_route(self, configuration: str, name: RuleName, rule: CompiledRule, known: memo.Route) -> Routed:
         """Raises what the patches raise."""
-        targets, new_names, routed = known.targets, self._new_names, known.routed
-        clusters: tuple[str, ...]
-        if len(targets) == 1:
-            clusters = (new_names.get(targets[0], targets[0]),)
-        else:
-            clusters = tuple([new_names.get(each, each) for each in targets])
+        new_names, routed = self._new_names, known.routed
+        clusters = tuple([new_names.get(each, each) for each in known.targets])
         if routed is None or known.rule is not rule or routed.clusters != clusters:
             patched = splicing.rule_route(known.raw, configuration, rule, self._mediation_of(name, rule))
-            if clusters != targets:
+            if clusters != known.targets:
                 patched = naming.led(patched, new_names)
             entry = Entry(route_table.entry(known.token, [patched]), clusters) if known.token is not None else None
             routed = known.routed = Routed(patched, known.token, entry, clusters)
             known.unsafe = splicing.is_unsafe(known.raw, name, rule)
+            known.sole = routed if len(clusters) == 1 and not known.unsafe else None
             known.rule = rule
         return routed
 

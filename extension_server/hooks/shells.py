@@ -7,14 +7,14 @@ decoding them.
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from extension_server.hooks.transition import Entry
 from extension_server.xds import route_table, wire
 
-K = TypeVar("K")
 Message = Any
 """one protobuf message; classes are made at run time"""
 
@@ -52,7 +52,8 @@ def shell(name: str) -> Message:
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
-class Routed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Routed:
     """A route, and the token that it demands."""
 
     raw: bytes
@@ -117,31 +118,28 @@ class RouteTable:
 
     def fold(
         self,
-        change: Callable[[K], Routed],
+        routed: Sequence[Sequence[Routed]],
         addition: bytes,
-        known: Sequence[Sequence[K]],
         keep: Callable[[str, Collection[str]], Mapping[str, Entry]],
         own: Callable[[bytes], bytes],
     ) -> dict[str, dict[str, Entry]]:
-        """Replaces every route by what `change` makes of it, and has Envoy find routes by their token
-        (`xds.route_table`). `addition`: appended to `bare` ones. `known`: what `change` is called with, for each host's
-        routes in their order. `keep(host, tokens)`: routes to have besides those with these tokens. `own`: makes a last
-        route one that stands beside routes of users (`xds.precedence`). Returns, for each virtual host, what it holds
-        for each token, without these."""
+        """Puts `routed` in the place of each host's routes, and has Envoy find them by their token (`xds.route_table`).
+        `addition`: appended to `bare` ones. `keep(host, tokens)`: routes to have besides those with these tokens.
+        `own`: makes a last route one that stands beside routes of users (`xds.precedence`). Returns, for each virtual
+        host, what it holds for each token, without those that are kept."""
         found = {}
         for host, (name, _) in enumerate(self.hosts()):
             first: dict[str, Routed] = {}
             several: dict[str, list[Routed]] = {}
             others: list[Routed] = []
-            for each in known[host]:
-                routed = change(each)
-                token = routed.token
+            for each in routed[host]:
+                token = each.token
                 if token is None:
-                    others.append(routed)
+                    others.append(each)
                 elif token in first:
-                    several.setdefault(token, [first[token]]).append(routed)
+                    several.setdefault(token, [first[token]]).append(each)
                 else:
-                    first[token] = routed
+                    first[token] = each
             untold = self._hosts[host] = _untold(others, addition, own)
             entries = found[name] = {token: each.entry or _entry(token, [each]) for token, each in first.items()}
             entries |= {token: _entry(token, same) for token, same in several.items()}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from extension_server.hooks import messages, splicing
-from extension_server.hooks.memo import Table
+from extension_server.hooks.recall import Table
 from extension_server.hooks.service import HookService
 from tests.support.hooks import SCENARIOS, Scenario, answered, decoded, scenario
 from tests.support.map_order import reordered
