@@ -17,7 +17,6 @@ from extension_server.hooks.transition import Shown
 from extension_server.xds import names
 from extension_server.xds.resources import HttpRoute
 
-
 _NOTHING: Final = ClusterShown(b"", "")
 
 
