@@ -131,3 +131,11 @@ class GatewayNotes:
         elif not any(status.is_mediated(self._store.held(route), gateway, self._store) for route in routes):
             message = status.not_mediated(gateway, effect)
             yield Finding(severity="warning", object=gateway, field="", reason="NotMediated", message=message)
+        elif (unasked := self._means.reports.unasked(gateway)) and self._is_served(gateway):
+            message = status.not_asked(gateway, unasked, len(running), effect)
+            yield Finding(severity="warning", object=gateway, field="", reason="NotMediated", message=message)
+
+    def _is_served(self, gateway: ObjectRef) -> bool:
+        """A listener of it serves an AI route; without, Envoy has nothing to ask the filter for."""
+        compiled = self._means.world.compiled(gateway)
+        return compiled is not None and bool(compiled.filter_config.listeners)

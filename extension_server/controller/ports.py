@@ -34,6 +34,9 @@ class FilterReports(Protocol):
     def troubles(self, gateway: ObjectRef) -> tuple[str, ...]:
         """Why filters do not run what they should, a sentence each."""
 
+    def unasked(self, gateway: ObjectRef) -> tuple[ObjectRef, ...]:
+        """Pods that requests come to while no Envoy asks their filter."""
+
 
 class ReportedFilters:
     """`FilterReports` in memory: whoever talks to the filters says what they run."""
@@ -45,12 +48,22 @@ class ReportedFilters:
         self._earlier: dict[ObjectRef, dict[str, dict[str, float]]] = {}
         """Gateway → filter → what it ran before → until when"""
         self._troubles: dict[ObjectRef, dict[str, str]] = {}
+        self._doubted: dict[ObjectRef, set[str]] = {}
+        """Gateway → filters that no Envoy asks, as they have said once"""
+        self._unasked: dict[ObjectRef, dict[str, ObjectRef]] = {}
+        """Gateway → filter that has said so again → its pod"""
         self._settled = False
         self._listeners: list[Callable[[ObjectRef | None], None]] = []
+        self._doubters: list[Callable[[ObjectRef], None]] = []
 
     def subscribe(self, listener: Callable[[ObjectRef | None], None]) -> None:
         """Called with the Gateway whose filters say something new; with None when it may be any."""
         self._listeners.append(listener)
+
+    def subscribe_doubts(self, doubter: Callable[[ObjectRef], None]) -> None:
+        """Called with the Gateway of a filter that no Envoy asks, before that is believed: the Envoy may have what an
+        earlier release made of it, which lasts until Envoy Gateway translates the Gateway again."""
+        self._doubters.append(doubter)
 
     def report(self, gateway: ObjectRef, filter_id: str, config_hash: str) -> None:
         """A connected filter runs this configuration."""
@@ -68,6 +81,7 @@ class ReportedFilters:
     def gone(self, gateway: ObjectRef, filter_id: str) -> None:
         """A filter is no longer connected."""
         self.trouble(gateway, filter_id, "")
+        self.asked(gateway, filter_id)
         self._earlier.get(gateway, {}).pop(filter_id, None)
         if self._running.get(gateway, {}).pop(filter_id, None) is not None:
             self._tell(gateway)
@@ -81,6 +95,26 @@ class ReportedFilters:
 
     def troubles(self, gateway: ObjectRef) -> tuple[str, ...]:
         return tuple(sorted({each for each in self._troubles.get(gateway, {}).values() if each}))
+
+    def unasked(self, gateway: ObjectRef) -> tuple[ObjectRef, ...]:
+        return tuple(sorted(self._unasked.get(gateway, {}).values()))
+
+    def report_unasked(self, gateway: ObjectRef, filter_id: str, pod: ObjectRef) -> None:
+        """No Envoy asks a filter, in a pod that requests come to. Believed when it is said twice."""
+        doubted, unasked = self._doubted.setdefault(gateway, set()), self._unasked.setdefault(gateway, {})
+        if filter_id not in doubted:
+            doubted.add(filter_id)
+            for doubter in self._doubters:
+                doubter(gateway)
+        elif filter_id not in unasked:
+            unasked[filter_id] = pod
+            self._tell(gateway)
+
+    def asked(self, gateway: ObjectRef, filter_id: str) -> None:
+        """It is not (any more) as `report_unasked` said."""
+        self._doubted.get(gateway, set()).discard(filter_id)
+        if self._unasked.get(gateway, {}).pop(filter_id, None) is not None:
+            self._tell(gateway)
 
     def unsettle(self) -> None:
         """This process is the one that filters connect to from now on: they need time for that."""

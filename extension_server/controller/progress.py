@@ -14,11 +14,12 @@ class Progress:
         self._levels: dict[ObjectRef, int | None] = {}
         """Gateway → number of the oldest configuration that a filter of it runs; -1: there is no filter; None: it is
         too early to say"""
-        self._troubles: dict[ObjectRef, tuple[str, ...]] = {}
+        self._troubles: dict[ObjectRef, tuple[object, ...]] = {}
+        """Gateway → what keeps its routes from being programmed, whatever its filters run"""
 
     def news(self, gateway: ObjectRef) -> set[ObjectRef]:
         """Routes whose Programmed may have changed since the last call."""
-        troubles = self._reports.troubles(gateway)
+        troubles = (*self._reports.troubles(gateway), *self._reports.unasked(gateway))
         if troubles != self._troubles.get(gateway, ()):
             self._troubles[gateway] = troubles
             self._levels.pop(gateway, None)

@@ -117,6 +117,7 @@ class Controller:
         self.lead = asyncio.Event()
         """This process writes."""
         reports.subscribe(self._reported)
+        reports.subscribe_doubts(lambda gateway: self._ask_again((gateway,)))
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -193,6 +193,9 @@ def _programmed(held: Held, part: Part | None, world: World, store: Store, repor
         if not is_mediated(held, gateway, store):
             message = not_mediated(gateway, "requests are answered with 503")
             return Condition("Programmed", "False", "NotMediated", message)
+        if unasked := reports.unasked(gateway):
+            message = not_asked(gateway, unasked, len(running), "requests are answered with 503")
+            return Condition("Programmed", "False", "NotMediated", message)
         troubles = reports.troubles(gateway)
         if troubles:
             return Condition("Programmed", "False", "FilterRefuses", _cut("; ".join(troubles[:MAX_SENTENCES])))
@@ -232,6 +235,17 @@ def not_mediated(gateway: ObjectRef, effect: str) -> str:
     return (
         f"Envoy Gateway has not asked its extension server about {gateway}, {effect}: check that extensionManager in "
         "its configuration names the Service of the AI gateway's controller, and restart it"
+    )
+
+
+def not_asked(gateway: ObjectRef, pods: Sequence[ObjectRef], filters: int, effect: str) -> str:
+    """`pods`: those whose filter no Envoy asks, of so many connected `filters`."""
+    alone = f"of {gateway}, the Envoy of {_listed([str(each) for each in pods])} does not ask its filter"
+    who = f"no Envoy of {gateway} asks its filter" if len(pods) >= filters else alone
+    return (
+        f"{who}, {effect}: Envoy Gateway does not call its extension server (check that extensionManager in its "
+        "configuration names the Service of the AI gateway's controller, and restart it) or does not serve the routes "
+        f"(kubectl -n {gateway.namespace} describe gateway {gateway.name}); aigw doctor --kubernetes says which"
     )
 
 

@@ -87,6 +87,16 @@ class Identities:
             )
         return Filter(gateway, pod, uid, self._valid_for(token))
 
+    async def serves(self, found: Filter) -> bool:
+        """Whether requests may come to the pod now: it is ready, and is not being deleted. Raises NotNow."""
+        try:
+            pod = await self._get(found.pod)
+        except Refused:  # it is not there
+            return False
+        metadata, conditions = pod["metadata"], (pod.get("status") or {}).get("conditions") or ()
+        ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+        return ready and metadata.get("uid") == found.uid and not metadata.get("deletionTimestamp")
+
     async def _review(self, token: str) -> Document:
         review = {
             "apiVersion": REVIEWS.api_version,

@@ -11,7 +11,9 @@ configuration when they have none, so that pods can start while nobody leads.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import grpc
@@ -21,7 +23,7 @@ from extension_server.push.feed import Feed
 from extension_server.push.identity import Filter, Identities, NotNow, Refused
 from extension_server.push.presence import Presence
 from filters.contract import push
-from filters.contract.push import BadMessage, Hello, Report, Running, State
+from filters.contract.push import Asked, BadMessage, Hello, Report, Running, State
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ REVIEWS_AT_ONCE: Final = 16
 MAX_STREAMS: Final = 10_000
 """Callers at a time, known or not. Whoever is one too many comes again."""
 STOP_GRACE: Final = 1.0
+HEARS: Final = (push.ACCEPTED, push.HEARS_ASKED)
+"""Initial metadata of a stream that is followed up."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", push.MAX_REPORT),
     ("grpc.so_reuseport", 0),
@@ -138,7 +142,7 @@ class PushServer:
 
     async def _stream(self, context: _Context) -> None:
         found = await self._identified(context)
-        await context.send_initial_metadata((push.ACCEPTED,))
+        await context.send_initial_metadata(HEARS)
         await self._served(found, context)
 
     async def _started(self, context: _Context) -> None:
@@ -159,7 +163,7 @@ class PushServer:
     async def _first(self, found: Filter, context: _Context) -> bool:
         """Whether it runs now. Raises _Silent, BadMessage."""
         await context.send_initial_metadata((push.ACCEPTED,))
-        report = await _sent(context, self._feed.update(found.gateway, push.NOTHING))
+        report = await _sent(context, self._feed.update(found.gateway, push.NOTHING), lambda: _report(context))
         if not isinstance(report, Running):
             return False
         _log.info("%s has a first configuration, for %s", found.pod, found.gateway)
@@ -190,9 +194,10 @@ class PushServer:
                 raise BadMessage("the first message is not Hello")
             self.presence.came(found, stream)
             _log.info("%s follows, for %s", found.pod, found.gateway)
+            answers: asyncio.Queue[Report] = asyncio.Queue(1)
             # A renewed token comes with a new connection, and the pod is looked at again.
             async with asyncio.timeout(found.valid_for):
-                await self._pushed(found, hello, context)
+                await _first_end(self._heard(found, context, answers), self._pushed(found, hello, context, answers))
         except _Silent:
             _log.warning("%s has not taken its configuration for %.0f s", found.pod, ANSWER_LIMIT)
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the configuration was not taken in time")
@@ -204,7 +209,30 @@ class PushServer:
         finally:
             self.presence.left(found, stream)
 
-    async def _pushed(self, found: Filter, hello: Hello, context: _Context) -> None:
+    async def _heard(self, found: Filter, context: _Context, answers: asyncio.Queue[Report]) -> None:
+        """All that the filter says after its Hello, until it ends the stream. Raises BadMessage."""
+        while (message := await context.read()) is not grpc.aio.EOF:
+            match push.decode_report(message):
+                case Asked(asked=True):
+                    self.presence.asked(found)
+                case Asked():
+                    await self._silent(found)
+                case Hello():
+                    raise BadMessage("a second Hello")
+                case report:
+                    await answers.put(report)
+
+    async def _silent(self, found: Filter) -> None:
+        """No Envoy asks the filter. That matters where requests come: not in a pod that starts, ends, or is broken."""
+        with contextlib.suppress(NotNow):  # it is said again
+            async with self._reviews:
+                serves = await self._identities.serves(found)
+            if serves:
+                self.presence.unasked(found)
+            else:
+                self.presence.asked(found)
+
+    async def _pushed(self, found: Filter, hello: Hello, context: _Context, answers: asyncio.Queue[Report]) -> None:
         running = hello.state
         self.presence.runs(found, running)
         if hello.contract != push.CONTRACT:
@@ -227,7 +255,7 @@ class PushServer:
             if newest is None or newest in (running, refused):
                 await changed.wait()
                 continue
-            match await _sent(context, self._feed.update(found.gateway, running)):
+            match await _sent(context, self._feed.update(found.gateway, running), answers.get):
                 case Running(state=running):
                     refused = None
                     self.presence.runs(found, running)
@@ -235,8 +263,6 @@ class PushServer:
                     text = _line(reason, push.MAX_REASON)
                     _log.error("%s refused configuration %s: %s", found.pod, refused.config_hash, text)
                     self.presence.trouble(found, f"the filter of {found.pod} keeps its last configuration: {text}")
-                case Hello():
-                    raise BadMessage("a second Hello")
 
 
 def _line(text: str, limit: int) -> str:
@@ -248,15 +274,28 @@ class _Silent(Exception):
     """The filter does not read, or does not answer."""
 
 
-async def _sent(context: _Context, update: bytes) -> Report:
-    """What the filter says about it. Raises _Silent, BadMessage."""
+async def _sent(context: _Context, update: bytes, answer: Callable[[], Awaitable[Report]]) -> Report:
+    """What the filter says about it. Raises _Silent, and what `answer` raises."""
     try:
         async with asyncio.timeout(ANSWER_LIMIT):
             for piece in push.pieces(update):
                 await context.write(piece)
-            return await _report(context)
+            return await answer()
     except TimeoutError as exc:
         raise _Silent from exc
+
+
+async def _first_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Until one of them ends; then the others do, too. Raises what it raises."""
+    tasks = [asyncio.create_task(each) for each in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _report(context: _Context) -> Report:

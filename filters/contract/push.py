@@ -3,6 +3,7 @@
     filter ─► Hello        what it runs
     filter ◄─ pieces       of one encoded Update, when something else is wanted; never two Updates at a time
     filter ─► Running      it runs that state now;  or  Refused   and why
+    filter ─► Asked        at any time: whether an Envoy asks it, to a controller that has said HEARS_ASKED
 
 An Update is also how a state is kept in a file: a whole one (`base` empty). Sections are named by `filters.contract.
 sections`, and both hashes are computed again by whoever takes an Update, so a broken one changes nothing.
@@ -30,6 +31,12 @@ ACCEPTED: Final = ("aigw-push", "accepted")
 """Initial metadata of a stream that is served; gRPC gives empty ones to calls that fail, too."""
 PIECE: Final = 256 * 1024
 """Bytes of an Update per message. gRPC takes 4 MiB by default; small ones leave the event loops time for others."""
+HEARS_ASKED: Final = ("aigw-push-hears", "asked")
+"""Initial metadata of a controller that takes `Asked`. An earlier one would end the stream at it."""
+LOOK: Final = 1.0
+"""Seconds between two looks of a filter at whether an Envoy asks it. Envoy probes as often."""
+SILENT_LOOKS: Final = 6
+"""Looks in a row that must find no Envoy for a filter to say so, and again after as many, for as long as it is so."""
 MAX_REPORT: Final = 64 * 1024
 """Bytes of one message of a filter."""
 MAX_REASON: Final = 1024
@@ -65,7 +72,14 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="kind"):
     """one sentence"""
 
 
-Report = Hello | Running | Refused
+class Asked(msgspec.Struct, frozen=True, tag="asked", tag_field="kind"):
+    """Whether an Envoy asks the filter. Envoy connects to it once a second for as long as it has our patches (docs/adr/
+    0019), whatever requests come."""
+
+    asked: bool
+
+
+Report = Hello | Running | Refused | Asked
 
 
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):

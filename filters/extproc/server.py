@@ -32,6 +32,7 @@ class Server:
         self._inode = 0
         self._left = asyncio.Event()
         self._draining = False
+        self._came = False
 
     async def listen(self, path: str) -> None:
         """Raises OSError when the path cannot be used."""
@@ -52,6 +53,7 @@ class Server:
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._came = True
 
     def _lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -61,6 +63,11 @@ class Server:
     def streams(self) -> int:
         """Streams that are open now."""
         return sum(connection.streams for connection in self._connections)
+
+    def was_asked(self) -> bool:
+        """Whether somebody is connected, or has been since the last call: Envoy's probe comes and goes."""
+        came, self._came = self._came, False
+        return came or bool(self._connections)
 
     async def drain(self, limit: float) -> None:
         """Lets what is in flight end for up to `limit` seconds, then takes the socket away and breaks off the rest."""

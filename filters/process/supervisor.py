@@ -181,6 +181,9 @@ class _Supervisor:
         await self.prepare(str(file))
         await self.activate(str(file))
 
+    def was_asked(self) -> None:
+        """The workers have the sockets, and are not asked about them."""
+
     async def _metrics(self) -> bytes:
         texts = await asyncio.gather(
             *(get_unix(admin_socket(self._options.socket, worker.number), "/metrics") for worker in self._workers),

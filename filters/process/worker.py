@@ -122,6 +122,8 @@ class Target(Protocol):
 
     async def take(self, whole: Sections, file: Path | None) -> None: ...
 
+    def was_asked(self) -> bool | None: ...
+
 
 @contextlib.asynccontextmanager
 async def following(follower: Following | None) -> AsyncIterator[None]:
@@ -217,6 +219,9 @@ class _Worker:
 
     async def take(self, whole: Sections, file: Path | None) -> None:
         self._activate(await self._built(lambda: self._program.prepare_sections(whole)))
+
+    def was_asked(self) -> bool:
+        return self._server.was_asked()
 
     async def _built(self, build: Callable[[], Callable[[], str]]) -> Callable[[], str]:
         async with self._building:

@@ -20,6 +20,7 @@ import grpc.aio
 from filters.contract import push
 from filters.contract.push import BadMessage, Hello, Refused, Running, State
 from filters.contract.sections import Sections
+from filters.push.attention import Attention
 from filters.push.state import StateFolder
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class Target(Protocol):
         """Serves with it from now on. Raises ValueError with a sentence, and everything stays as it was."""
         ...
 
+    def was_asked(self) -> bool | None:
+        """Whether an Envoy was connected since the last call; None: it does not know."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -81,11 +86,15 @@ class Follower:
         target: Target,
         *,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        look: float = push.LOOK,
     ) -> None:
-        """`wait` is how it waits between two attempts, for tests."""
+        """`wait` is how it waits between two attempts, `look` seconds between two looks for an Envoy, for tests."""
         self._settings = settings
         self._target = target
         self._wait = wait
+        self._look = look
+        self._attention = Attention()
+        self._to_tell = asyncio.Event()
         self._folder = StateFolder(settings.state) if settings.state is not None else None
         self._sections: Sections | None = None
         self._restored: Path | None = None
@@ -118,15 +127,21 @@ class Follower:
 
     async def run(self) -> None:
         """Until cancelled."""
-        saving = asyncio.create_task(self._save())
+        beside = [asyncio.create_task(each) for each in (self._save(), self._look_for_envoy())]
         try:
             await self._keep_following()
         finally:
-            saving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await saving
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
             if self._unsaved.is_set():
                 await self._write()
+
+    async def _look_for_envoy(self) -> None:
+        while (asked := self._target.was_asked()) is not None:
+            if self._attention.look(asked):
+                self._to_tell.set()
+            await asyncio.sleep(self._look)
 
     async def _keep_following(self) -> None:
         failures = 0
@@ -183,10 +198,32 @@ class Follower:
     async def _converse(self, call: _Call) -> None:
         state = push.NOTHING if self._mistrust else push.state_of(self._sections)
         await call.write(push.encode(Hello(push.CONTRACT, self._settings.release, state)))
-        if push.ACCEPTED not in tuple(await call.initial_metadata() or ()):
+        answered = tuple(await call.initial_metadata() or ())
+        if push.ACCEPTED not in answered:
             return  # the status says why
         logger.info("following the controller at %s", self._settings.server)
         self._said = ""
+        sending = asyncio.Lock()
+        telling = asyncio.create_task(self._tell(call, sending)) if push.HEARS_ASKED in answered else None
+        try:
+            await self._take_updates(call, sending)
+        finally:
+            if telling is not None:
+                telling.cancel()
+                await asyncio.wait((telling,))
+
+    async def _tell(self, call: _Call, sending: asyncio.Lock) -> None:
+        """Whether an Envoy asks: what is known now, then what changes. A call that has ended is `_take_updates`'s."""
+        self._to_tell.set()
+        with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            while True:
+                await self._to_tell.wait()
+                self._to_tell.clear()
+                if self._attention.said is not None:
+                    async with sending:
+                        await call.write(push.encode(self._attention.said))
+
+    async def _take_updates(self, call: _Call, sending: asyncio.Lock) -> None:
         pieces: list[bytes] = []
         size = 0
         while (message := await call.read()) is not grpc.aio.EOF:
@@ -196,7 +233,9 @@ class Follower:
                 raise _NoConnection(f"an update of more than {_MAX_UPDATE} bytes")
             pieces.append(piece)
             if last:
-                await call.write(push.encode(await self._take(b"".join(pieces))))
+                report = push.encode(await self._take(b"".join(pieces)))
+                async with sending:
+                    await call.write(report)
                 pieces, size = [], 0
 
     async def _take(self, update: bytes) -> Running | Refused:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from extension_server.compile.result import Finding, ObjectRef
+from extension_server.controller.gateway_notes import TRANSLATE_ANNOTATION
 from extension_server.controller.writer import HOLD
 from tests.support.apiserver import ApiServer
 from tests.support.controller import Running, condition, running
@@ -284,6 +285,50 @@ async def test_filters_have_the_time_to_come_back_to_a_new_leader(cluster: ApiSe
             token(cluster, namespace)
             == controller.sink.compiled[ObjectRef("Gateway", namespace, "edge")].rules[0].token
         )
+
+
+async def test_an_envoy_that_does_not_ask_its_filter_any_more_is_told(cluster: ApiServer, namespace: str) -> None:
+    gateway, pod = ObjectRef("Gateway", namespace, "edge"), ObjectRef("Pod", "envoy-gateway-system", "proxy")
+    for each in documents(namespace):
+        cluster.apply(each)
+    path = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind=Gateway"
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        await accepted(cluster, namespace, "True", "Programmed")
+        # First, Envoy Gateway is made to translate again: what Envoy has may only be old.
+        controller.reports.report_unasked(gateway, "pod", pod)
+        await eventually(lambda: TRANSLATE_ANNOTATION in annotations(cluster, namespace))
+        assert condition(route(cluster, namespace), "Programmed")["status"] == "True"
+        controller.reports.report_unasked(gateway, "pod", pod)
+        found = await accepted(cluster, namespace, "False", "Programmed")
+        assert found["reason"] == "NotMediated"
+        assert f"no Envoy of {gateway} asks its filter, requests are answered with 503: " in found["message"]
+        (event,) = await eventually(lambda: cluster.http.get(path).json()["items"], "an Event on the Gateway")
+        assert event["reason"] == "NotMediated"
+        assert f"no Envoy of {gateway} asks its filter, its AI routes answer 503: " in event["message"]
+        controller.reports.asked(gateway, "pod")
+        await accepted(cluster, namespace, "True", "Programmed")
+
+
+async def test_an_envoy_that_serves_no_ai_route_has_nothing_to_ask_for(cluster: ApiServer, namespace: str) -> None:
+    gateway, pod = ObjectRef("Gateway", namespace, "edge"), ObjectRef("Pod", "envoy-gateway-system", "proxy")
+    for each in documents(namespace):
+        if each["kind"] == "AIGatewayRoute":
+            each["spec"]["parentRefs"][0]["sectionName"] = "none"
+        cluster.apply(each)
+    path = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind=Gateway"
+    async with running(cluster.kubeconfig, [namespace]) as controller:
+        assert (await accepted(cluster, namespace, "False", "Programmed"))["reason"] == "NotAttached"
+        for _ in range(2):
+            controller.reports.report_unasked(gateway, "pod", pod)
+        await controller.idle()
+        assert condition(route(cluster, namespace), "Programmed")["reason"] == "NotAttached"
+        assert controller.reports.unasked(gateway) == (pod,)
+        assert cluster.http.get(path).json()["items"] == []
+
+
+def annotations(cluster: ApiServer, namespace: str) -> dict[str, str]:
+    found: dict[str, str] = get(cluster, GW, "Gateway", "edge", namespace)["metadata"].get("annotations") or {}
+    return found
 
 
 def token(cluster: ApiServer, namespace: str) -> str:

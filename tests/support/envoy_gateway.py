@@ -312,6 +312,17 @@ class Proxy:
             self.start_filter()
         self.start_envoy()
 
+    def say_ready(self) -> None:
+        """What the kubelet says when Envoy and the filter answer their probes."""
+        metadata = self.pod["metadata"]
+        condition = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        answer = self._api.http.patch(
+            f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status",
+            content=jsonlib.encode({"status": {"conditions": [condition]}}),
+            headers={"content-type": "application/merge-patch+json"},
+        )
+        assert answer.is_success, answer.text
+
     def start_filter(self) -> None:
         found = self._container(container.CONTAINER)
         assert found is not None

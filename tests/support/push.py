@@ -48,13 +48,18 @@ class Pods:
         self.pods: dict[tuple[str, str], Document] = {}
         self.away = False
         self.reviews = 0
+        self.looks = 0
+        """at pods"""
 
     def add(self, name: str, gateway: ObjectRef = EDGE, *, namespace: str = PROXIES, **changes: Any) -> str:
         """A proxy's pod. `changes`: `labels`, `uid` of the pod; `status`, `extra`, `username`, `audiences` of the
         review. Returns its token."""
         labels = changes.get("labels", {OWNER_NAME: gateway.name, OWNER_NAMESPACE: gateway.namespace})
         uid = changes.get("uid", f"uid-{name}")
-        self.pods[namespace, name] = {"metadata": {"name": name, "namespace": namespace, "uid": uid, "labels": labels}}
+        self.pods[namespace, name] = {
+            "metadata": {"name": name, "namespace": namespace, "uid": uid, "labels": labels},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
         extra = {
             "authentication.kubernetes.io/pod-name": [name],
             "authentication.kubernetes.io/pod-uid": [f"uid-{name}"],
@@ -83,6 +88,7 @@ class Pods:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Document:
         assert resource == PODS
+        self.looks += 1
         if self.away:
             raise ApiError(500, "InternalError", "etcd is away")
         if (namespace, name) not in self.pods:
@@ -146,12 +152,18 @@ class Runs:
         self.taken: list[Sections] = []
         self.files: list[Path | None] = []
         self.refuse: Callable[[Sections], str] = lambda _: ""
+        self.asked: bool | None = None
+        self.looks = 0
 
     async def take(self, whole: Sections, file: Path | None) -> None:
         if reason := self.refuse(whole):
             raise ValueError(reason)
         self.taken.append(whole)
         self.files.append(file)
+
+    def was_asked(self) -> bool | None:
+        self.looks += 1
+        return self.asked
 
     @property
     def hashes(self) -> list[str]:
@@ -177,6 +189,7 @@ class Following:
             ),
             self.target,
             wait=self._wait,
+            look=0.005,
         )
 
     async def _wait(self, seconds: float) -> None:

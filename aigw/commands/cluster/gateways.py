@@ -1,5 +1,6 @@
 """Per Gateway of ours: does Envoy Gateway accept it, do its pods run, and is our filter in each of them, ready?"""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -23,12 +24,14 @@ from aigw.commands.cluster.state import (
 from extension_server.api.aigateway import GATEWAY_CONFIG_ANNOTATION
 
 _ROUTES: Final = ("AIGatewayRoute", "MCPRoute")
+NOT_MEDIATED: Final = "NotMediated"
+"""reason of `Programmed`: Envoy does not have our patches. Filters know whom no Envoy asks, and tell the controller."""
 _NOT_SERVED: Final = "AI routes answer 503 filter_missing there"
 
 
 def check(cluster: Cluster) -> Iterable[Finding]:
     """Gateways that a route of ours names."""
-    if not cluster.readable("Gateway", "GatewayClass", "Pod"):
+    if not judged(cluster):
         return
     wanted = named(cluster)
     for (namespace, name), route in wanted.items():
@@ -42,7 +45,8 @@ def check(cluster: Cluster) -> Iterable[Finding]:
             )
             continue
         shared = tuple(merging.check(cluster, gateway))
-        problems = [*_class(cluster, gateway), *_gateway(gateway), *(shared or _pods(cluster, gateway))]
+        pods_of = (*_pods(cluster, gateway), *_not_mediated(cluster, gateway))
+        problems = [*_class(cluster, gateway), *_gateway(gateway), *(shared or pods_of)]
         yield from problems
         if all(each.severity == "note" for each in problems):
             count = len(pods(cluster, gateway))
@@ -134,6 +138,28 @@ def _pods(cluster: Cluster, gateway: Document) -> Iterator[Finding]:
     image = _image(cluster, gateway)
     for pod in found:
         yield from _pod(pod, image)
+
+
+def judged(cluster: Cluster) -> bool:
+    """Whether `check` could look."""
+    return cluster.readable("Gateway", "GatewayClass", "Pod")
+
+
+def _not_mediated(cluster: Cluster, gateway: Document) -> Iterator[Finding]:
+    """What the controller says of each route, once."""
+    named = re.compile(rf"{re.escape(title(gateway))}(?=[ ,])")
+    for route in cluster.all("AIGatewayRoute"):
+        programmed = conditions(status_of(route)).get("Programmed", {})
+        said = str(programmed.get("message", "")).partition(":")[0]
+        if programmed.get("reason") == NOT_MEDIATED and named.search(said):
+            yield Finding(
+                severity="error",
+                title=said,
+                meaning="Envoy has configuration without our filter",
+                fix="see what is said about Envoy Gateway's configuration (above); if that is right, restart Envoy "
+                "Gateway, which has not read it yet",
+            )
+            return
 
 
 def _image(cluster: Cluster, gateway: Document) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aigw.commands.checks.base import Finding
+from aigw.commands.cluster import gateways
 from aigw.commands.cluster.state import Cluster, Document, conditions, key, status_of, title
 from aigw.commands.report import Severity, counted
 from extension_server.controller.status import NOTE
@@ -52,7 +53,10 @@ def check(cluster: Cluster) -> Iterable[Finding]:
     if not count:
         yield Finding(severity="note", title="there is no object of ours")
     elif not problems:
-        yield Finding(severity="ok", title=f"{counted(count, 'object')} of ours: everything in them is served")
+        # Where a Gateway has a finding, nothing can be said of all that is attached to it.
+        mediated = not any(_said(each, "Programmed") == gateways.NOT_MEDIATED for each in cluster.all(_ROUTE))
+        how = "everything in them is served" if mediated else "nothing is wrong with them; see their Gateways (above)"
+        yield Finding(severity="ok", title=f"{counted(count, 'object')} of ours: {how}")
 
 
 def generated(cluster: Cluster) -> Iterable[Finding]:
@@ -80,6 +84,11 @@ def generated(cluster: Cluster) -> Iterable[Finding]:
     if ours and not problems:
         count = sum(len(routes) for routes in ours.values())
         yield Finding(severity="ok", title=f"{counted(count, 'generated HTTPRoute')} accepted by Envoy Gateway")
+
+
+def _said(document: Document, kind: str) -> str:
+    """The reason of a condition; empty: there is none."""
+    return str(conditions(status_of(document)).get(kind, {}).get("reason", ""))
 
 
 def _accepted(document: Document) -> bool:
@@ -110,6 +119,8 @@ def _object(cluster: Cluster, document: Document) -> Iterator[Finding]:
         if kind == "Accepted" and "ResolvedRefs" in found and found["ResolvedRefs"].get("reason") == reason:
             continue  # said once, by the condition that knows more
         severity = _SEVERITIES.get((kind, condition["status"])) or _SEVERITIES.get((kind, reason)) or "error"
+        if reason == gateways.NOT_MEDIATED and gateways.judged(cluster):
+            continue  # said of the Gateway
         if reason == _UNSERVED and document["kind"] != _ROUTE:
             severity = "warning"  # where requests meet it, a route says so
         fix = _FIXES.get(reason, _DESCRIBE)

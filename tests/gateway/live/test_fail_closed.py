@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from aigw.cli import app
 from filters.contract import jsonlib
 from tests.gateway.live.conftest import Live
 from tests.gateway.live.worlds import CHAT, chat_world
@@ -110,7 +112,18 @@ def active_listeners(proxy: Proxy) -> list[Any]:
     return [each.get("active_state") for each in found["configs"]]
 
 
-def test_without_the_hook_no_ai_route_is_served(live: Live, proxy: Proxy, http: httpx.Client) -> None:
+def doctor(live: Live) -> dict[str, Any]:
+    result = CliRunner().invoke(
+        app,
+        ["doctor", "--kubeconfig", str(live.api.kubeconfig), "--output", "json"],
+    )
+    return jsonlib.decode(result.stdout.encode(), dict[str, Any])
+
+
+def test_without_the_hook_no_ai_route_is_served_and_that_is_told(live: Live, proxy: Proxy, http: httpx.Client) -> None:
+    """It was configured before, so only the filter notices: no Envoy asks it any more."""
+    wait_until_programmed(live)
+    proxy.say_ready()
     live.envoy_gateway.stop()
     live.envoy_gateway.start(envoy_gateway.configuration(hooks=False))
     try:
@@ -119,10 +132,19 @@ def test_without_the_hook_no_ai_route_is_served(live: Live, proxy: Proxy, http: 
         assert status == 503
         assert found["code"] == "not_mediated"
         assert "extension server" in found["message"]
+        wait_until(lambda: programmed(live).get("reason") == "NotMediated", lambda: str(programmed(live)))
+        assert programmed(live)["status"] == "False"
+        assert "no Envoy of Gateway default/closed asks its filter, requests" in programmed(live)["message"]
+        assert "check that extensionManager" in programmed(live)["message"]
+        wait_until(lambda: "NotMediated" in told_of_the_gateway(live), lambda: str(told_of_the_gateway(live)))
+        assert "asks its filter, its AI routes answer 503" in told_of_the_gateway(live)["NotMediated"]
+        (gateways,) = (each for each in doctor(live)["checks"] if each["check"] == "gateways")
+        assert any("asks its filter" in each["title"] for each in gateways["findings"])
         assert live.provider.recorded() == []
     finally:
         live.envoy_gateway.stop()
         live.envoy_gateway.start()
+    wait_until_programmed(live)
 
 
 def test_a_gateway_that_never_was_mediated_is_not_programmed(live: Live, client: Callable[[int], httpx.Client]) -> None:

@@ -181,6 +181,10 @@ def said(kind: str, *conditions: Document) -> Callable[[list[Document]], object]
     return change
 
 
+def _not_mediated(message: str) -> Callable[[list[Document]], object]:
+    return said("AIGatewayRoute", condition("Programmed", "False", "NotMediated", message))
+
+
 def _replaced(every: list[Document], **parts: Any) -> None:
     """The certificate, by one with these properties, of the same authority."""
     bundle, certificate = certificates(NOW, **parts)
@@ -474,6 +478,22 @@ FAULTS = (
         "error",
         "mergeGateways is true in Envoy Gateway's configuration",
         "a GatewayClass whose EnvoyProxy does not merge",
+    ),
+    Fault(
+        "Envoy Gateway has never asked",
+        _not_mediated("Envoy Gateway has not asked its extension server about Gateway doctor/edge, they answer 503: c"),
+        "gateways",
+        "error",
+        "Envoy Gateway has not asked its extension server about Gateway doctor/edge",
+        "restart Envoy Gateway",
+    ),
+    Fault(
+        "Envoy Gateway does not ask any more",
+        _not_mediated("no Envoy of Gateway doctor/edge asks its filter, requests are answered with 503: check"),
+        "gateways",
+        "error",
+        "no Envoy of Gateway doctor/edge asks its filter, requests are answered with 503",
+        "Envoy Gateway's configuration (above)",
     ),
     # ---- objects
     Fault(

@@ -5,6 +5,7 @@ from extension_server.controller.ports import ReportedFilters
 from filters.contract.push import KEPT_SECONDS
 
 GATEWAY = ObjectRef("Gateway", "default", "gw")
+ONE, TWO = (ObjectRef("Pod", "envoy-gateway-system", name) for name in ("one", "two"))
 
 
 def test_a_configuration_is_had_when_every_filter_runs_it_or_did_a_moment_ago() -> None:
@@ -46,3 +47,35 @@ def test_a_filter_that_came_back_has_what_it_says_only() -> None:
     reports.gone(GATEWAY, "one")
     reports.report(GATEWAY, "one", "h2")
     assert not reports.have(GATEWAY, "h1")
+
+
+def test_a_filter_that_no_envoy_asks_is_doubted_first_and_believed_when_it_says_so_again() -> None:
+    reports = ReportedFilters()
+    doubts: list[ObjectRef] = []
+    news: list[ObjectRef | None] = []
+    reports.subscribe_doubts(doubts.append)
+    reports.subscribe(news.append)
+    reports.report_unasked(GATEWAY, "one", ONE)
+    assert (doubts, news, reports.unasked(GATEWAY)) == ([GATEWAY], [], ())
+    reports.report_unasked(GATEWAY, "one", ONE)
+    reports.report_unasked(GATEWAY, "one", ONE)
+    assert (doubts, news, reports.unasked(GATEWAY)) == ([GATEWAY], [GATEWAY], (ONE,))
+    reports.asked(GATEWAY, "one")
+    reports.asked(GATEWAY, "one")
+    assert (news, reports.unasked(GATEWAY)) == ([GATEWAY, GATEWAY], ())
+    reports.report_unasked(GATEWAY, "one", ONE)
+    assert doubts == [GATEWAY, GATEWAY]
+    reports.asked(GATEWAY, "one")
+    reports.report_unasked(GATEWAY, "one", ONE)
+    assert reports.unasked(GATEWAY) == ()
+
+
+def test_pods_whose_filter_no_envoy_asks_are_named_until_they_are_gone() -> None:
+    reports = ReportedFilters()
+    for filter_id, pod in (("two", TWO), ("one", ONE)):
+        reports.report(GATEWAY, filter_id, "h1")
+        reports.report_unasked(GATEWAY, filter_id, pod)
+        reports.report_unasked(GATEWAY, filter_id, pod)
+    assert reports.unasked(GATEWAY) == (ONE, TWO)
+    reports.gone(GATEWAY, "one")
+    assert reports.unasked(GATEWAY) == (TWO,)

@@ -73,6 +73,19 @@ def test_a_filter_that_refuses_or_goes_concerns_every_route() -> None:
     assert scene.news == set()
 
 
+def test_a_filter_that_no_envoy_asks_concerns_every_route() -> None:
+    scene = Scene()
+    assert scene.news == {CHAT}
+    pod = ObjectRef("Pod", "n", "p")
+    scene.reports.report_unasked(EDGE, "filter", pod)
+    assert scene.news == set()
+    scene.reports.report_unasked(EDGE, "filter", pod)
+    assert scene.news == {CHAT}
+    assert scene.news == set()
+    scene.reports.asked(EDGE, "filter")
+    assert scene.news == {CHAT}
+
+
 def test_a_gateway_that_was_gone_begins_anew() -> None:
     scene = Scene()
     assert scene.news == {CHAT}

@@ -278,6 +278,28 @@ def test_a_gateway_that_envoy_gateway_never_asks_about_is_not_programmed() -> No
     assert said(both, CHAT, reports)["Programmed"].status == "True"
 
 
+def test_a_gateway_whose_envoys_do_not_ask_their_filters_any_more_is_not_programmed() -> None:
+    both = world()
+    reports = running(both)
+    reports.report(EDGE, "second", (reports.running(EDGE) or ())[0])
+    pods = {name: ObjectRef("Pod", "n", f"p-{name}") for name in ("pod", "second")}
+    for _ in range(2):
+        reports.report_unasked(EDGE, "second", pods["second"])
+    found = said(both, CHAT, reports)["Programmed"]
+    assert (found.status, found.reason) == ("False", "NotMediated")
+    assert found.message.startswith(
+        "of Gateway n/edge, the Envoy of Pod n/p-second does not ask its filter, requests are answered with 503: "
+    )
+    for _ in range(2):
+        reports.report_unasked(EDGE, "pod", pods["pod"])
+    found = said(both, CHAT, reports)["Programmed"]
+    assert found.message.startswith("no Envoy of Gateway n/edge asks its filter, requests are answered with 503: ")
+    assert "check that extensionManager" in found.message
+    for each in pods:
+        reports.asked(EDGE, each)
+    assert said(both, CHAT, reports)["Programmed"].status == "True"
+
+
 def test_what_was_programmed_before_it_was_noted_who_is_asked_about_stays_so() -> None:
     known = {"type": "Programmed", "status": "True", "reason": "R", "message": "m", "observedGeneration": 1}
     both = world("Gateway")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from extension_server.compile.result import ObjectRef
 from extension_server.push import server as push_server
 from filters.contract import push
 from filters.contract.push import Hello, Running
@@ -20,6 +22,7 @@ from tests.unit.filters.contract.test_push import same, state
 
 PATH = f"/{push.SERVICE}/{push.METHOD}"
 CERTIFICATE, DATA = bundle()
+POD = ObjectRef("Pod", "envoy-gateway-system", "proxy")
 
 
 def hash_of(numbers: list[int]) -> str:
@@ -189,6 +192,114 @@ async def test_what_arrives_damaged_is_asked_for_again_as_a_whole(
             serving.feed.put(compiled(EDGE, [1, 2]))
             await eventually(lambda: serving.running() == (hash_of([1, 2]),))
             assert asked == [push.state_of(state([1])), push.NOTHING]
+
+
+async def test_a_filter_that_no_envoy_asks_is_known_until_one_does(tmp_path: Path) -> None:
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        filter_.target.asked = True
+        doubts: list[object] = []
+        serving.reports.subscribe_doubts(doubts.append)
+        serving.feed.put(compiled(EDGE, [1]))
+        async with filter_.running():
+            await eventually(lambda: serving.running() == (hash_of([1]),))
+            filter_.target.asked = False
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+            assert doubts == [EDGE]
+            # It follows meanwhile.
+            serving.feed.put(compiled(EDGE, [2]))
+            await eventually(lambda: serving.running() == (hash_of([2]),))
+            filter_.target.asked = True
+            await eventually(lambda: serving.reports.unasked(EDGE) == ())
+            filter_.target.asked = False
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+        await eventually(lambda: serving.reports.unasked(EDGE) == (), "gone")
+
+
+async def test_a_new_controller_is_told_at_once(tmp_path: Path) -> None:
+    pods = Pods()
+    proof = pods.add("proxy")
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, proof)
+        filter_.target.asked = False
+        async with filter_.running():
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+            serving.server.accept(False)
+            await eventually(lambda: serving.reports.unasked(EDGE) == ())
+            serving.server.accept(True)
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda pod: pod["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"),
+        lambda pod: pod["metadata"].update(uid="another"),
+        lambda pod: pod["status"].update(conditions=[{"type": "Ready", "status": "False"}]),
+        lambda pod: pod.pop("status"),
+        lambda pod: pod.clear() or pod.update(metadata={}),
+    ],
+    ids=["deleted", "replaced", "not ready", "just made", "emptied"],
+)
+async def test_in_a_pod_that_no_request_comes_to_no_envoy_need_ask(
+    tmp_path: Path, broken: Callable[[dict[str, Any]], object]
+) -> None:
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        filter_.target.asked = False
+        async with filter_.running():
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+            broken(pods.pods[POD.namespace, POD.name])
+            await eventually(lambda: serving.reports.unasked(EDGE) == ())
+
+
+async def test_while_the_api_server_is_away_nothing_new_is_believed(tmp_path: Path) -> None:
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        filter_.target.asked = True
+        serving.feed.put(compiled(EDGE, [1]))
+        async with filter_.running():
+            await eventually(lambda: serving.running() == (hash_of([1]),))
+            pods.away = True
+            filter_.target.asked = False
+            asked = pods.looks
+            await eventually(lambda: pods.looks >= asked + 3)
+            assert serving.reports.unasked(EDGE) == ()
+            pods.away = False
+            await eventually(lambda: serving.reports.unasked(EDGE) == (POD,))
+
+
+async def test_a_controller_that_does_not_hear_it_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the release before ends the stream of a filter that says more than it knows."""
+    monkeypatch.setattr(push_server, "HEARS", (push.ACCEPTED,))
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        filter_.target.asked = False
+        serving.feed.put(compiled(EDGE, [1]))
+        async with filter_.running():
+            await eventually(lambda: filter_.target.looks > 5 * push.SILENT_LOOKS)
+            assert (pods.looks, serving.reports.unasked(EDGE)) == (1, ())
+            serving.feed.put(compiled(EDGE, [2]))
+            await eventually(lambda: serving.running() == (hash_of([2]),))
+            assert filter_.waits == 0
+
+
+async def test_a_filter_that_does_not_say_it_is_believed_to_be_asked(tmp_path: Path) -> None:
+    """Those of the release before, and those with several workers."""
+    pods = Pods()
+    async with served(Serving(pods), CERTIFICATE) as serving:
+        filter_ = Following(tmp_path, serving.port, CERTIFICATE.authorities, pods.add("proxy"))
+        serving.feed.put(compiled(EDGE, [1]))
+        async with filter_.running():
+            await eventually(lambda: serving.running() == (hash_of([1]),))
+            serving.feed.put(compiled(EDGE, [2]))
+            await eventually(lambda: serving.running() == (hash_of([2]),))
+            assert filter_.target.looks == 1
+            assert serving.reports.unasked(EDGE) == ()
 
 
 async def test_a_filter_of_another_contract_keeps_what_it_has_and_status_says_so() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.contract import push, sections
-from filters.contract.push import BadMessage, Hello, Refused, Running, State
+from filters.contract.push import Asked, BadMessage, Hello, Refused, Running, State
 from filters.contract.sections import Sections
 from tests.unit.filters.contract.test_sections import configuration
 
@@ -73,7 +73,8 @@ def test_noise_is_a_bad_message_and_nothing_else(data: bytes) -> None:
 
 
 def test_reports_survive_their_encoding() -> None:
-    for report in (Hello(1, "0.1", State("a", "b")), Running(State("a", "b")), Refused(State("a", "b"), "why")):
+    state_ = State("a", "b")
+    for report in (Hello(1, "0.1", state_), Running(state_), Refused(state_, "why"), Asked(True), Asked(False)):
         assert push.decode_report(push.encode(report)) == report
 
 
