@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from aigw.commands.checks.base import Check, Finding
-from aigw.commands.cluster import controller, definitions, envoy_gateway, gateways, routes
+from aigw.commands.cluster import controller, definitions, envoy_gateway, gateways, policies, routes
 from aigw.commands.cluster.state import Cluster
 from aigw.commands.doctor import Entry
 
@@ -40,4 +40,5 @@ CLUSTER: Final[tuple[Entry[Cluster], ...]] = (
     Entry("gateways", "Gateways and their pods", _asked(gateways.check)),
     Entry("objects", "Our objects", _asked(routes.check)),
     Entry("generated", "Generated HTTPRoutes", _asked(routes.generated)),
+    Entry("policies", "Policies of Envoy Gateway", _asked(policies.check)),
 )

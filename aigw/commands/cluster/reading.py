@@ -20,6 +20,8 @@ _FIXED: Final = (
     ),
     Resource("", "v1", "Pod", "pods"),
     Resource("gateway.envoyproxy.io", "v1alpha1", "EnvoyProxy", "envoyproxies"),
+    Resource("gateway.envoyproxy.io", "v1alpha1", "ClientTrafficPolicy", "clienttrafficpolicies"),
+    Resource("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies"),
 )
 """kinds that are listed whole, besides those that the controller watches"""
 _NEAR: Final = (

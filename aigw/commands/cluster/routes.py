@@ -63,11 +63,7 @@ def generated(cluster: Cluster) -> Iterable[Finding]:
     """HTTPRoutes that we generated, as Envoy Gateway sees them."""
     if not cluster.readable("HTTPRoute"):
         return
-    ours: dict[tuple[str, str], list[Document]] = {}
-    for route in cluster.all("HTTPRoute"):
-        for owner in route["metadata"].get("ownerReferences") or ():
-            if owner.get("kind") == "AIGatewayRoute":
-                ours.setdefault((key(route)[0], owner["name"]), []).append(route)
+    ours = generated_for(cluster)
     problems = [problem for routes in ours.values() for route in routes for problem in _generated(route)]
     for document in cluster.all("AIGatewayRoute"):
         if key(document) not in ours and _accepted(document):
@@ -84,6 +80,16 @@ def generated(cluster: Cluster) -> Iterable[Finding]:
     if ours and not problems:
         count = sum(len(routes) for routes in ours.values())
         yield Finding(severity="ok", title=f"{counted(count, 'generated HTTPRoute')} accepted by Envoy Gateway")
+
+
+def generated_for(cluster: Cluster) -> dict[tuple[str, str], list[Document]]:
+    """(namespace, name) of each AIGatewayRoute with HTTPRoutes → these."""
+    found: dict[tuple[str, str], list[Document]] = {}
+    for route in cluster.all("HTTPRoute"):
+        for owner in route["metadata"].get("ownerReferences") or ():
+            if owner.get("kind") == _ROUTE:
+                found.setdefault((key(route)[0], owner["name"]), []).append(route)
+    return found
 
 
 def _said(document: Document, kind: str) -> str:

@@ -12,7 +12,10 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from aigw.cli import app
 from conformance.upstream.http_server import Handler, Request, Response, Server, serve
 from conformance.upstream.recorder import Recorder
 from filters.contract import jsonlib
@@ -66,6 +69,9 @@ stringData:
   tls.key: |
     {indented((CERTIFICATES / "gateway.key").read_text(), 4)}
 """
+LABELLED: Final = gateway("policies-second", SECOND).replace(
+    "{name: policies-second}", "{name: policies-second, labels: {policies: second}}"
+)
 API_KEYS: Final = """
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: SecurityPolicy
@@ -151,6 +157,36 @@ data:
 """
 
 
+REFUSED: Final = {
+    "BackendTrafficPolicy": """
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: policies-secure}]
+  rateLimit: {type: Global, global: {rules: [{limit: {requests: 1, unit: Hour}}]}}
+""",
+    "SecurityPolicy": """
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: policies-second}]
+  basicAuth: {users: {name: not-there}}
+""",
+    "EnvoyExtensionPolicy": """
+spec:
+  targetSelectors: [{kind: Gateway, matchLabels: {policies: second}}]
+  extProc: [{backendRefs: [{name: not-there, port: 9000}]}]
+""",
+    "ClientTrafficPolicy": """
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: policies-second, sectionName: http}]
+  connection: {bufferLimit: 8Gi}
+""",
+    "BackendTLSPolicy": """
+spec:
+  targetRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: policies-shared}]
+  validation: {hostname: provider.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: not-there}]}
+""",
+}
+"""kind → what Envoy Gateway cannot do"""
+
+
 def route(section: str, models: dict[str, str], *more_parents: str) -> str:
     """`models`: model → AIServiceBackend."""
     rules = "".join(
@@ -222,7 +258,7 @@ def world(live: Live) -> None:
     live.apply(
         "---".join(
             (
-                *(GATEWAY, gateway("policies-second", SECOND), API_KEYS, JWT, LUA, RETRIES, TRUST),
+                *(GATEWAY, LABELLED, API_KEYS, JWT, LUA, RETRIES, TRUST),
                 backend("policies-plain", key="sk-plain"),
                 backend("policies-shared", key="sk-shared"),
                 backend("policies-tls", key="sk-tls", port=TLS_PORT),
@@ -365,6 +401,35 @@ def test_gateways_that_share_a_route_share_nothing_else(live: Live, client: Call
     assert b"policies-plain" in kept["default/policies"]
     for other in (b"policies-plain", b"policies-tls", b"sk-plain", b"sk-tls"):
         assert other not in kept["default/policies-second"]
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_policy_that_envoy_gateway_does_not_accept_is_named_by_doctor(
+    live: Live, client: Callable[[int], httpx.Client], kind: str
+) -> None:
+    http = client(SECOND)
+    answered(http, 200, "m-shared")
+    group = "gateway.networking.k8s.io/v1" if kind == "BackendTLSPolicy" else "gateway.envoyproxy.io/v1alpha1"
+    metadata = {"name": "policies-refused", "namespace": "default"}
+    policy = {"apiVersion": group, "kind": kind, "metadata": metadata, **yaml.safe_load(REFUSED[kind])}
+    live.api.apply(policy)
+    try:
+        answer = answered(http, 500, "m-shared")
+        assert answer.json()["error"]["code"] == "proxy_error"
+
+        def said() -> list[dict[str, Any]]:
+            result = CliRunner().invoke(app, ["doctor", "--kubeconfig", str(live.api.kubeconfig), "--output", "json"])
+            report = jsonlib.decode(result.stdout.encode(), dict[str, Any])
+            (checked,) = (each for each in report["checks"] if each["check"] == "policies")
+            return [each for each in checked["findings"] if each["severity"] == "error"]
+
+        (finding,) = wait_until(said, "doctor names it", every=1)
+        assert finding["title"].startswith(f"{kind} default/policies-refused for ")
+        assert "is not accepted by Envoy Gateway" in finding["title"]
+        assert "500 proxy_error" in finding["meaning"]
+    finally:
+        live.api.delete(policy)
+    answered(http, 200, "m-shared")
 
 
 def state(live: Live, name: str) -> bytes:

@@ -225,6 +225,32 @@ def _parent(every: list[Document]) -> None:
     find(every, "HTTPRoute")["status"]["parents"][0]["conditions"][1] = refused
 
 
+def policy(kind: str, spec: Document, *ancestors: Document, name: str = "ours") -> Callable[[list[Document]], object]:
+    """One more object; `ancestors`: what is said of it, each by Envoy Gateway."""
+    group = "gateway.networking.k8s.io/v1" if kind == "BackendTLSPolicy" else "gateway.envoyproxy.io/v1alpha1"
+    said_ = [
+        {
+            "controllerName": "gateway.envoyproxy.io/gatewayclass-controller",
+            "ancestorRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"},
+            "conditions": [each],
+        }
+        for each in ancestors
+    ]
+    document = {
+        "apiVersion": group,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+        "status": {"ancestors": said_},
+    }
+    return lambda every: every.append(document)
+
+
+def target(kind: str, name: str, **more: str) -> Document:
+    group = "gateway.envoyproxy.io" if kind == "Backend" else "gateway.networking.k8s.io"
+    return {"group": group, "kind": kind, "name": name, **more}
+
+
 _RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 _KILLED = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 
@@ -569,6 +595,73 @@ FAULTS = (
         "error",
         "has no status",
         "Envoy Gateway's log",
+    ),
+    # ---- policies
+    Fault(
+        "a policy for the route is refused",
+        policy(
+            "BackendTrafficPolicy",
+            {"targetRefs": [target("HTTPRoute", "chat", sectionName="main")]},
+            condition("Accepted", "False", "Invalid", "RateLimit: enable Ratelimit in the EnvoyGateway config"),
+            condition("Accepted", "False", "Invalid", "RateLimit: enable Ratelimit in the EnvoyGateway config"),
+        ),
+        "policies",
+        "error",
+        "BackendTrafficPolicy doctor/ours for HTTPRoute doctor/chat (main) is not accepted by Envoy Gateway (Invalid): "
+        "RateLimit: enable Ratelimit",
+        "kubectl -n doctor describe backendtrafficpolicy ours",
+    ),
+    Fault(
+        "a policy for the Gateway is refused",
+        policy(
+            "ClientTrafficPolicy",
+            {"targetRef": target("Gateway", "edge")},
+            condition("Accepted", "False", "Invalid", "TLS: no CA"),
+        ),
+        "policies",
+        "error",
+        "ClientTrafficPolicy doctor/ours for Gateway doctor/edge is not accepted",
+        "describe clienttrafficpolicy ours",
+    ),
+    Fault(
+        "a policy for the backend is refused",
+        policy(
+            "BackendTLSPolicy",
+            {"targetRefs": [target("Backend", "provider")]},
+            condition("Accepted", "False", "NoValidCACertificate", "ConfigMap not found"),
+        ),
+        "policies",
+        "error",
+        "BackendTLSPolicy doctor/ours for Backend doctor/provider is not accepted",
+        "describe backendtlspolicy ours",
+    ),
+    Fault(
+        "a second policy for the route",
+        policy(
+            "SecurityPolicy",
+            {
+                "targetSelectors": [
+                    {"kind": "HTTPRoute", "matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}
+                ]
+            },
+            condition("Accepted", "False", "Conflicted", "another SecurityPolicy has already attached to it"),
+        ),
+        "policies",
+        "error",
+        "SecurityPolicy doctor/ours for HTTPRoute doctor/chat is not accepted by Envoy Gateway (Conflicted)",
+        "make one policy of both",
+    ),
+    Fault(
+        "a policy for a rule that is not there",
+        policy(
+            "SecurityPolicy",
+            {"targetRefs": [target("HTTPRoute", "chat", sectionName="mian")]},
+            condition("Accepted", "False", "TargetNotFound", "No section name mian found"),
+        ),
+        "policies",
+        "error",
+        "No section name mian found",
+        "correct sectionName",
     ),
     # ---- definitions
     Fault(

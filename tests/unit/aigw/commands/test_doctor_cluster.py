@@ -1,6 +1,7 @@
 """The checks of `aigw doctor --kubernetes`; tests/gateway runs the command against a real API server."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -9,6 +10,8 @@ from aigw.commands.doctor import Checked, Report, examine
 from tests.unit.aigw.commands import cluster_world as world
 from tests.unit.aigw.commands.cluster_world import FAULTS, NOW, Fault
 from tests.unit.aigw.commands.world import invoke
+
+REFUSED = world.condition("Accepted", "False", "Invalid", "no")
 
 
 def examined(every: list[world.Document], **unreadable: str) -> Report:
@@ -55,6 +58,41 @@ def test_kinds_that_may_not_be_read_are_named_and_not_judged() -> None:
     (access,) = bad(report)
     assert [finding.severity for finding in access.findings] == ["warning"] * 3
     assert report.verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        world.policy(
+            "SecurityPolicy", {"targetRefs": [world.target("HTTPRoute", "chat")]}, world.condition("Accepted")
+        ),
+        world.policy("SecurityPolicy", {"targetRefs": [world.target("HTTPRoute", "other")]}, REFUSED),
+        world.policy("SecurityPolicy", {"targetRefs": [world.target("GRPCRoute", "chat")]}, REFUSED),
+        world.policy("SecurityPolicy", {"targetSelectors": [{"kind": "Gateway", "matchLabels": {"a": "b"}}]}, REFUSED),
+        world.policy("BackendTLSPolicy", {"targetRefs": [world.target("Backend", "other")]}, REFUSED),
+        world.policy("SecurityPolicy", {"targetRefs": [world.target("HTTPRoute", "chat")]}),
+    ],
+    ids=["accepted", "of another route", "of another kind", "selects others", "of another backend", "not looked at"],
+)
+def test_policies_that_are_accepted_or_for_others_are_no_finding(
+    change: Callable[[list[world.Document]], object],
+) -> None:
+    every = good()
+    change(every)
+    assert bad(examined(every)) == []
+
+
+def test_a_policy_of_another_namespace_or_controller_is_no_finding() -> None:
+    every = good()
+    selector = {"kind": "HTTPRoute", "matchLabels": {}}
+    for name, namespaces in (("here", None), ("everywhere", {"from": "All"})):
+        spec = {"targetSelectors": [selector | ({"namespaces": namespaces} if namespaces else {})]}
+        world.policy("SecurityPolicy", spec, REFUSED, name=name)(every)
+        every[-1]["metadata"]["namespace"] = "elsewhere"
+    (checked,) = bad(examined(every))
+    assert [each.title.partition(" for ")[0] for each in checked.findings] == ["SecurityPolicy elsewhere/everywhere"]
+    every[-1]["status"]["ancestors"][0]["controllerName"] = "example.com/other"
+    assert bad(examined(every)) == []
 
 
 def test_an_empty_cluster_is_no_crash() -> None:
