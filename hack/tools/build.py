@@ -76,6 +76,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
         )
     },
     "helm": Tool("helm", "helm.sh/helm/v3/cmd/helm", 151, "-X helm.sh/helm/v3/internal/version.version=v3.22.0"),
+    "cert-manager": Tool("cert-manager", ".", 195),
     "coredns": Tool("coredns", ".", 120),
     "pause": Tool("pause", ".", 5),
     "kind": Tool("kind", "sigs.k8s.io/kind", 10),

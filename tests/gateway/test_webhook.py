@@ -5,7 +5,8 @@ import base64
 import contextlib
 import dataclasses
 import ssl
-from collections.abc import AsyncIterator, Callable
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from conformance import children
 from extension_server.api.aigateway import GatewayConfig
 from extension_server.api.container import EnvVar
 from extension_server.compile.result import ObjectRef
@@ -22,12 +24,14 @@ from extension_server.sidecar import container
 from extension_server.sidecar.container import Settings
 from extension_server.webhook.admission import Admission, Known, NotKnown
 from extension_server.webhook.cert_manager import INJECTED, MANAGED
-from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, OVERLAP
+from extension_server.webhook.certificates import AUTHORITY_LIFE, AUTHORITY_RENEWAL, NEXT_AUTHORITY, OVERLAP
 from extension_server.webhook.keeper import CONFIGURATIONS, Keeper
 from extension_server.webhook.server import WebhookServer
+from hack.tools import build
 from tests.support import cert_manager, go_modules, helm
 from tests.support.apiserver import ApiServer, Refused
 from tests.support.envoy import free_port
+from tests.support.waiting import LIMIT, eventually
 from tests.unit.extension_server.sidecar.proxies import LABELS, SETTINGS, config, proxy
 
 SECRET = "certificates"
@@ -293,7 +297,7 @@ async def test_of_two_replicas_that_start_at_once_both_have_one_certificate(
     assert len({each.bundle().certificate for each in replicas}) == 1
 
 
-# ---- beside cert-manager: its objects and what it writes, without its programs (they are in test_cert_manager.py)
+# ---- beside cert-manager: its objects and what it writes, without its programs
 
 
 @pytest.fixture
@@ -438,6 +442,85 @@ async def test_proxies_are_not_replaced_before_cert_manager_has_told_the_api_ser
     await inject(client, (await issue(client, namespace, now.value))["ca.crt"])
     await certificates.look()
     assert certificates.registered == now.value
+
+
+@pytest.fixture
+def running(definitions: None, cluster: ApiServer, tmp_path: Path) -> Iterator[None]:
+    """cert-manager itself."""
+    if build.missing(["cert-manager"]):
+        pytest.skip("not run: cert-manager not built (`python -m hack.tools.build cert-manager`)")
+    with contextlib.ExitStack() as stack:
+        for command in ("controller", "cainjector"):
+            log = stack.enter_context((tmp_path / f"{command}.log").open("wb"))
+            program = [*children.guard(), str(build.place("cert-manager")), command, str(cluster.kubeconfig)]
+            process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            stack.callback(process.wait, LIMIT)
+            stack.callback(process.kill)
+        yield
+
+
+def of_the_chart(namespace: str) -> list[dict[str, Any]]:
+    """Issuers and Certificates. The webhook is called as `localhost` here."""
+    values = {"certManager": {"enable": True, "certificateName": "theirs"}, "tlsCertSecretName": SECRET}
+    asked = {f"controller.mutatingWebhook.{name}": value for name, value in values.items()}
+    only = ("--show-only", "templates/certificate.yaml")
+    found = helm.documents(helm.text("ai-gateway-helm", asked, namespace=namespace, more=only))
+    (leaf,) = (each for each in found if each["metadata"]["name"] == "theirs")
+    leaf["spec"]["dnsNames"].append("localhost")
+    return found
+
+
+@pytest.mark.usefixtures("running")
+async def test_cert_manager_issues_renews_and_gives_back(
+    cluster: ApiServer, client: KubernetesApi, namespace: str, port: int
+) -> None:
+    def held(key: str) -> bytes:
+        """Also of a Secret that is not there."""
+        with contextlib.suppress(Refused):
+            return base64.b64decode(cluster.get("v1", "Secret", SECRET, namespace)["data"].get(key, ""))
+        return b""
+
+    def is_told() -> bool:
+        """The API server knows the authority that is in the Secret."""
+        hooks = cluster.get("admissionregistration.k8s.io/v1", CONFIGURATIONS.kind, CONFIGURATION)["webhooks"]
+        return all(held("ca.crt") in base64.b64decode(hook["clientConfig"]["caBundle"]) for hook in hooks)
+
+    async def admits(name: str) -> None:
+        assert has_filter(await created(cluster, pod(namespace, name, hashed=True)))
+
+    certificates = keeper(client, namespace, Now())
+    await certificates.look()
+    ours = certificates.bundle()
+    async with serving(certificates, port, namespace):
+        await promise(cluster, port, namespace)
+        for document in of_the_chart(namespace):
+            await asyncio.to_thread(cluster.apply, document)
+        # Issued, although what is there would do.
+        await eventually(lambda: held("ca.crt") != ours.authorities and is_told(), "issued")
+        await admits("told")
+        await certificates.look()
+        theirs = certificates.bundle()
+        assert (theirs.authorities, theirs.certificate) == (held("ca.crt"), held("tls.crt"))
+        await admits("issued")
+
+        await client.delete(SECRETS, namespace, SECRET)
+        await certificates.look()
+        await eventually(lambda: held("tls.crt"), "issued again")
+        await certificates.look()
+        assert certificates.bundle().authorities == theirs.authorities
+        assert certificates.bundle().certificate == held("tls.crt") != theirs.certificate
+        await admits("again")
+
+        await asyncio.to_thread(cluster.apply, configuration(port))
+        for document in of_the_chart(namespace):
+            await asyncio.to_thread(cluster.delete, document)
+        theirs = certificates.bundle()
+        await certificates.look()
+        assert certificates.bundle().certificate == theirs.certificate
+        assert certificates.bundle().authorities.startswith(theirs.authorities)
+        assert held(NEXT_AUTHORITY)
+        assert is_told()
+        await admits("back")
 
 
 async def test_a_secret_that_cert_manager_is_to_make_is_waited_for(
