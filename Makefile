@@ -149,7 +149,7 @@ lab-tools: $(STAMP) ## build what the lab runs (Go; about 25 minutes the first t
 	@$(BIN)/python -m hack.tools.build --seconds $(TOOLS_SECONDS) $$($(BIN)/python -m hack.lab tools --envoy-gateway $(EG))
 
 .PHONY: test-e2e
-test-e2e: $(STAMP) ## tests with pods, on the lab or on kind (AIGW_CLUSTER=lab|kind, EG=1.8|1.9); exit code 3: NOT RUN
+test-e2e: $(STAMP) ## tests with pods, on the lab or on kind (AIGW_CLUSTER=lab|kind, EG=1.8|1.9); Error 3: NOT RUN
 	@EG=$(EG) TOOLS_SECONDS=$(TOOLS_SECONDS) $(BIN)/python -m pytest -q --timeout 900 tests/e2e
 
 .PHONY: charts

@@ -14,7 +14,7 @@ import yaml
 
 from filters.contract import jsonlib
 
-ServiceType = Literal["LoadBalancer", "ClusterIP"]
+ServiceType = Literal["LoadBalancer", "NodePort"]
 _decode = jsonlib.decoder(dict[str, Any])
 
 

@@ -1,25 +1,37 @@
-"""kind, by pytest-kind: needs Docker, and the network for the node's image. No test of this project depends on it."""
+"""kind, by pytest-kind: needs Docker on this host, and the network for the node's image unless one is named.
+
+Traffic reaches Services by the node's address and a port of it, through kube-proxy as in any cluster: a port-forward
+would be tied to one pod and end with it.
+"""
 
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from conformance.cluster.cluster import Kubectl, NotAvailable, ServiceType
 
 if TYPE_CHECKING:
     from pytest_kind import KindCluster
 
+IMAGE: Final = "AIGW_KIND_IMAGE"
+"""variable: the image of the node, when it is not to be the one of kind's release, from Docker Hub"""
 _NAME: Final = "aigw-tests"
+_OUTPUT: Final = (1, 2)
+_REACH_LIMIT: Final = 30.0
+"""seconds until kube-proxy must have a new Service's port open"""
 
 
 class Kind:
     """A `Cluster`."""
 
-    gateway_service: ServiceType = "ClusterIP"
+    gateway_service: ServiceType = "NodePort"
     inside: Sequence[str] = ()
 
     def __init__(self, cluster: "KindCluster") -> None:
@@ -46,13 +58,18 @@ class Kind:
 
     @contextlib.contextmanager
     def reach(self, namespace: str, service: str, port: int) -> Iterator[str]:
-        with self._cluster.port_forward(f"service/{service}", port, "--namespace", namespace) as local:
-            yield f"127.0.0.1:{local}"
+        """Raises TimeoutError."""
+        ports = self.kubectl.get("service", service, namespace)["spec"]["ports"]
+        (opened,) = (each["nodePort"] for each in ports if each["port"] == port)
+        (node,) = self.kubectl.list("nodes", "")
+        address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        _wait_for(address, opened)
+        yield f"{address}:{opened}"
 
 
 @contextlib.contextmanager
-def running(kind: Path, kubectl: Path, folder: Path, *, keep: bool = False) -> Iterator[Kind]:
-    """One that ends with the block, unless it is to be kept for the next run. `folder` is for its files.
+def running(kind: Path, kubectl: Path, folder: Path) -> Iterator[Kind]:
+    """One that ends with the block; one that a run has left behind ends before. `folder` is for its files.
 
     `kind` and `kubectl` are the programs. Raises NotAvailable.
     """
@@ -63,16 +80,52 @@ def running(kind: Path, kubectl: Path, folder: Path, *, keep: bool = False) -> I
 
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(folder):  # it puts files where it is started
-        cluster = KindCluster(_NAME, folder / "kubeconfig", kind_path=kind, kubectl_path=kubectl)
-    try:
-        cluster.create()
-    except (subprocess.CalledProcessError, OSError) as exc:
-        raise NotAvailable(f"kind does not start a cluster: {exc}") from exc
+        cluster = KindCluster(
+            _NAME, folder / "kubeconfig", os.environ.get(IMAGE) or None, kind_path=kind, kubectl_path=kubectl
+        )
+    with _heard() as said:
+        try:
+            cluster.delete()
+            cluster.create()
+        except (subprocess.CalledProcessError, OSError) as exc:
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip() or exc
+            raise NotAvailable(f"kind does not start a cluster: {words}") from exc
+        except BaseException:
+            cluster.delete()
+            raise
     try:
         yield Kind(cluster)
     finally:
-        if not keep:
-            cluster.delete()
+        cluster.delete()
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[IO[bytes]]:
+    """What programs say that start in the block: pytest-kind does not keep it, and pytest shows it for no exit."""
+    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as stack:
+        for number in _OUTPUT:
+            kept = os.dup(number)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, number)
+            os.dup2(said.fileno(), number)
+        yield said
+
+
+def _wait_for(address: str, port: int) -> None:
+    deadline = time.monotonic() + _REACH_LIMIT
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+        except OSError as exc:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"kind's node does not answer at {address}:{port} ({exc}): it must be reachable from this host,"
+                    " as it is with Docker Engine on Linux, and is not with Docker Desktop or a Docker without root"
+                ) from exc
+            time.sleep(0.2)
+        else:
+            return
 
 
 def why_not() -> str:
