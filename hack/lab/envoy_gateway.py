@@ -46,9 +46,10 @@ def source(release: Release) -> Path:
     done = subprocess.run(
         ["go", "mod", "download", "-json", _MODULE], cwd=folder, capture_output=True, text=True, check=False
     )
+    said = _downloaded(done.stdout.encode()) if done.stdout else {}
     if done.returncode:
-        raise shell.Failed(f"{_MODULE} {release.version} cannot be had: {done.stderr.strip()}")
-    return Path(str(_downloaded(done.stdout.encode())["Dir"]))
+        raise shell.Failed(f"{_MODULE} {release.version} cannot be had: {said.get('Error') or done.stderr.strip()}")
+    return Path(str(said["Dir"]))
 
 
 def default_envoy_image(release: Release) -> str | None:
