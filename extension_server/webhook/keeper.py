@@ -5,12 +5,14 @@ leads. Whoever keeps the Secret tells the API server, too. A Secret of cert-mana
 its cainjector's; until it has issued into the Secret, and again once its Certificate is gone, both are ours.
 
 The API server is asked about two or three objects every few seconds, which is cheaper than a watch that has to be kept
-alive, and just as good: renewal is a matter of days.
+alive, and just as good: renewal is a matter of days. A new connection to the webhook is a reason to ask at once: it may
+be refused, because the API server knows an authority already whose certificate we have not read yet. It tries again.
 """
 
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import os
 import ssl
@@ -34,7 +36,7 @@ CONFIGURATIONS: Final = Resource(
 PERIOD: Final = 10.0
 """Seconds between two looks."""
 SOON: Final = 0.5
-"""Seconds, until everything is in its place after a start, or others have put it there."""
+"""Seconds, until everything is in its place after a start, or others have put it there; and the least at all."""
 _EARLY_LOOKS: Final = 30
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Keeper:
         self._listeners: list[Callable[[Bundle], None]] = []
         self._said = ""
         self._settled = False
+        self._connected = asyncio.Event()
         self._is_theirs = False
         """cert-manager keeps the Secret"""
         self._injected: list[str | None] = []
@@ -98,7 +101,8 @@ class Keeper:
         return self.bundle().authorities.decode("ascii", "replace")
 
     def context(self) -> ssl.SSLContext:
-        """For a TLS server. Raises NotKnown."""
+        """For a TLS server, for each connection. Raises NotKnown."""
+        self._connected.set()
         bundle = self.bundle()
         if self._context is None:
             self._context = _context(bundle)
@@ -108,12 +112,18 @@ class Keeper:
         """Until cancelled."""
         early = _EARLY_LOOKS
         while True:
+            self._connected.clear()
             try:
                 await self.look()
             except ApiError as exc:
                 self._say(f"certificates: {exc}")
             early = 0 if self._settled else max(early - 1, 0)
-            await asyncio.sleep(min(SOON, self._period) if early else self._period)
+            soon = min(SOON, self._period)
+            await asyncio.sleep(soon)
+            if not early:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._period - soon):
+                        await self._connected.wait()
 
     async def look(self) -> None:
         """Once. Raises ApiError."""

@@ -297,6 +297,37 @@ async def test_of_two_replicas_that_start_at_once_both_have_one_certificate(
     assert len({each.bundle().certificate for each in replicas}) == 1
 
 
+async def test_a_connection_is_a_reason_to_look_at_once(client: KubernetesApi, namespace: str, port: int) -> None:
+    """The API server may know an authority whose certificate has not been read yet."""
+    other = keeper(client, namespace, Now())
+    await other.look()
+    certificates = Keeper(client, namespace, SECRET, CONFIGURATION, ("localhost",), Now(), period=3600)
+    task = asyncio.create_task(certificates.run())
+    try:
+        # Everything is in its place: the next look is an hour away.
+        await asyncio.wait_for(certificates.ready.wait(), LIMIT)
+        await client.delete(SECRETS, namespace, SECRET)
+        await other.look()
+        assert certificates.bundle() != other.bundle()
+        trusting = ssl.create_default_context(cadata=other.authorities())
+
+        async def connects() -> bool:
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
+                writer.close()
+                await writer.wait_closed()
+                return True
+            return False
+
+        async with serving(certificates, port, namespace):
+            assert not await connects()
+            await eventually(lambda: certificates.bundle() == other.bundle(), "it has looked")
+            assert await connects()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 # ---- beside cert-manager: its objects and what it writes, without its programs
 
 
