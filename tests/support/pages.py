@@ -22,6 +22,7 @@ NOT_RUN: Final = {
     "make setup": "this is the environment that the tests run in",
     "pip install .": "tests/standalone asks pip whether it could",
     "aigw run": "the name of a command of another page",
+    "kubectl -n envoy-ai-gateway-system get issuers,certificates": "cert-manager is in tests/gateway/test_webhook.py",
     "kubectl describe": "of whatever is wrong: the sentence goes on",
     "kubectl -n envoy-gateway-system logs POD -c ai-gateway-extproc --previous": "is there after a container has died",
 }

@@ -14,6 +14,7 @@ from aigw.commands.cluster import workloads
 from aigw.commands.cluster.state import Cluster, certificate_secret, containers, moment
 from extension_server import options
 from extension_server.controller.leader import LEASE
+from extension_server.webhook import cert_manager
 
 WEBHOOK: Final = "envoy-ai-gateway-gateway-pod-mutator"
 PORTS: Final = {1063: "extension hooks", 9443: "webhook", 18003: "configuration of the filters"}
@@ -123,7 +124,10 @@ def _registration(cluster: Cluster, bundle: list[x509.Certificate]) -> Iterator[
             fix="install the controller's chart again, then restart the Envoy pods",
         )
         return
-    logs = f"the leader writes it: kubectl -n {namespace} logs deployment/{cluster.settings.controller}"
+    writer = (
+        _writer(cluster)
+        or f"the leader writes it: kubectl -n {namespace} logs deployment/{cluster.settings.controller}"
+    )
     for each in found.get("webhooks") or ():
         client = each.get("clientConfig") or {}
         service = client.get("service") or {}
@@ -135,7 +139,7 @@ def _registration(cluster: Cluster, bundle: list[x509.Certificate]) -> Iterator[
         certificates = _certificates(client.get("caBundle"))
         if not certificates:
             title = f"webhook {each.get('name')} has no valid caBundle"
-            yield Finding(severity="error", title=title, meaning=_NO_PODS, fix=logs)
+            yield Finding(severity="error", title=title, meaning=_NO_PODS, fix=writer)
         bundle += certificates
 
 
@@ -166,8 +170,18 @@ def _certificate(cluster: Cluster, bundle: list[x509.Certificate]) -> Iterator[F
         yield Finding(severity="error", title=title, meaning=_NO_PODS, fix=fix)
     if bundle and not any(_issued(leaf, authority) for authority in bundle):
         title = f"the certificate in {where} is not of the authority in the webhook's caBundle"
-        fix = f"kubectl -n {namespace} rollout restart deployment/{controller}: its leader writes the caBundle again"
+        again = f"kubectl -n {namespace} rollout restart deployment/{controller}: its leader writes the caBundle again"
+        fix = _writer(cluster) or again
         yield Finding(severity="error", title=title, meaning=_NO_PODS, fix=fix)
+
+
+def _writer(cluster: Cluster) -> str:
+    """Where to look for why cert-manager has not written the caBundle; empty when that is not its own to write."""
+    namespace = cluster.settings.namespace
+    found = cluster.get("MutatingWebhookConfiguration", "", f"{WEBHOOK}.{namespace}")
+    if found is None or not cert_manager.is_injected(found):
+        return ""
+    return f"cert-manager's cainjector writes it; is it there? kubectl -n {namespace} get issuers,certificates"
 
 
 def _certificates(encoded: Any) -> list[x509.Certificate]:

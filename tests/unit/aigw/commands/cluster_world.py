@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from aigw.commands.cluster.state import Cluster, Settings, key
+from extension_server.webhook import cert_manager
 
 Document = dict[str, Any]
 
@@ -183,6 +184,12 @@ def said(kind: str, *conditions: Document) -> Callable[[list[Document]], object]
 
 def _not_mediated(message: str) -> Callable[[list[Document]], object]:
     return said("AIGatewayRoute", condition("Programmed", "False", "NotMediated", message))
+
+
+def _without_injected_bundle(every: list[Document]) -> None:
+    found = find(every, "MutatingWebhookConfiguration")
+    found["metadata"]["annotations"] = {cert_manager.INJECTED: "aigw/any"}
+    del found["webhooks"][0]["clientConfig"]["caBundle"]
 
 
 def _replaced(every: list[Document], **parts: Any) -> None:
@@ -363,6 +370,9 @@ FAULTS = (
         "error",
         "no valid caBundle",
         "logs",
+    ),
+    Fault(
+        "no bundle of cert-manager's", _without_injected_bundle, "webhook", "error", "no valid caBundle", "cainjector"
     ),
     Fault("no certificate", drop("Secret"), "webhook", "error", "does not exist", "logs"),
     Fault(
