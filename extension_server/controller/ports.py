@@ -49,9 +49,9 @@ class ReportedFilters:
         """Gateway → filter → what it ran before → until when"""
         self._troubles: dict[ObjectRef, dict[str, str]] = {}
         self._doubted: dict[ObjectRef, set[str]] = {}
-        """Gateway → filters that no Envoy asks, as they have said once"""
+        """Gateway → filters that no Envoy asks, as they say"""
         self._unasked: dict[ObjectRef, dict[str, ObjectRef]] = {}
-        """Gateway → filter that has said so again → its pod"""
+        """Gateway → filter of which that is believed → its pod"""
         self._settled = False
         self._listeners: list[Callable[[ObjectRef | None], None]] = []
         self._doubters: list[Callable[[ObjectRef], None]] = []
@@ -61,7 +61,7 @@ class ReportedFilters:
         self._listeners.append(listener)
 
     def subscribe_doubts(self, doubter: Callable[[ObjectRef], None]) -> None:
-        """Called with the Gateway of a filter that no Envoy asks, before that is believed: the Envoy may have what an
+        """Called with the Gateway of a filter that no Envoy asks, when it says so first: the Envoy may have what an
         earlier release made of it, which lasts until Envoy Gateway translates the Gateway again."""
         self._doubters.append(doubter)
 
@@ -99,14 +99,15 @@ class ReportedFilters:
     def unasked(self, gateway: ObjectRef) -> tuple[ObjectRef, ...]:
         return tuple(sorted(self._unasked.get(gateway, {}).values()))
 
-    def report_unasked(self, gateway: ObjectRef, filter_id: str, pod: ObjectRef) -> None:
-        """No Envoy asks a filter, in a pod that requests come to. Believed when it is said twice."""
+    def report_unasked(self, gateway: ObjectRef, filter_id: str, pod: ObjectRef, *, long: bool) -> None:
+        """No Envoy asks a filter, in a pod that requests come to. Believed when it is `long` so, or when it is so of
+        another filter already."""
         doubted, unasked = self._doubted.setdefault(gateway, set()), self._unasked.setdefault(gateway, {})
-        if filter_id not in doubted:
-            doubted.add(filter_id)
+        if filter_id not in doubted and not unasked:
             for doubter in self._doubters:
                 doubter(gateway)
-        elif filter_id not in unasked:
+        doubted.add(filter_id)
+        if filter_id not in unasked and (long or unasked):
             unasked[filter_id] = pod
             self._tell(gateway)
 

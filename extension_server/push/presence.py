@@ -24,8 +24,9 @@ class Reports(Protocol):
     def trouble(self, gateway: ObjectRef, filter_id: str, sentence: str) -> None:
         """Why a filter does not run what it should; empty: it does."""
 
-    def report_unasked(self, gateway: ObjectRef, filter_id: str, pod: ObjectRef) -> None:
-        """No Envoy asks a filter, in a pod that requests come to. Said again for as long as it is so."""
+    def report_unasked(self, gateway: ObjectRef, filter_id: str, pod: ObjectRef, *, long: bool) -> None:
+        """No Envoy asks a filter, in a pod that requests come to. Said again for as long as it is so; `long`: it was
+        so before."""
 
     def asked(self, gateway: ObjectRef, filter_id: str) -> None:
         """It is not (any more) as `report_unasked` said."""
@@ -62,8 +63,8 @@ class Presence:
     def trouble(self, found: Filter, sentence: str) -> None:
         self._reports.trouble(found.gateway, _id(found), sentence)
 
-    def unasked(self, found: Filter) -> None:
-        self._reports.report_unasked(found.gateway, _id(found), found.pod)
+    def unasked(self, found: Filter, *, long: bool) -> None:
+        self._reports.report_unasked(found.gateway, _id(found), found.pod, long=long)
 
     def asked(self, found: Filter) -> None:
         self._reports.asked(found.gateway, _id(found))

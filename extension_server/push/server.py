@@ -213,27 +213,30 @@ class PushServer:
         """All that the filter says after its Hello, until it ends the stream. Raises BadMessage."""
         while (message := await context.read()) is not grpc.aio.EOF:
             match push.decode_report(message):
-                case Asked(asked=True):
+                case Asked(silent=0):
                     self.presence.asked(found)
-                case Asked():
-                    await self._silent(found)
+                case Asked(silent=looks):
+                    await self._silent(found, looks)
                 case Hello():
                     raise BadMessage("a second Hello")
                 case report:
                     await answers.put(report)
 
-    async def _silent(self, found: Filter) -> None:
-        """No Envoy asks the filter. That matters where requests come: not in a pod that starts, ends, or is broken."""
+    async def _silent(self, found: Filter, looks: int) -> None:
+        """No Envoy asks the filter, so many looks in a row found. That matters where requests come: not in a pod that
+        starts, ends, or is broken."""
         with contextlib.suppress(NotNow):  # it is said again
             async with self._reviews:
                 serves = await self._identities.serves(found)
             if serves:
-                self.presence.unasked(found)
+                self.presence.unasked(found, long=looks > push.SILENT_LOOKS)
             else:
                 self.presence.asked(found)
 
     async def _pushed(self, found: Filter, hello: Hello, context: _Context, answers: asyncio.Queue[Report]) -> None:
         running = hello.state
+        if hello.silent:
+            await self._silent(found, hello.silent)
         self.presence.runs(found, running)
         if hello.contract != push.CONTRACT:
             release = _line(hello.release, 64) or "unknown"

@@ -58,6 +58,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="kind"):
     release: str
     """version of the filter, for people"""
     state: State
+    silent: int = 0
+    """as `Asked.silent`; also 0 while it is too early to say, and of filters that do not say it"""
 
 
 class Running(msgspec.Struct, frozen=True, tag="running", tag_field="kind"):
@@ -76,7 +78,8 @@ class Asked(msgspec.Struct, frozen=True, tag="asked", tag_field="kind"):
     """Whether an Envoy asks the filter. Envoy connects to it once a second for as long as it has our patches (docs/adr/
     0019), whatever requests come."""
 
-    asked: bool
+    silent: int
+    """looks in a row that found no Envoy; 0: one asks"""
 
 
 Report = Hello | Running | Refused | Asked

@@ -11,17 +11,18 @@ from filters.contract.push import SILENT_LOOKS, Asked
 class Attention:
     def __init__(self) -> None:
         self.said: Asked | None = None
-        """what a controller that connects now is told; None: it is too early to say"""
+        """what was told last; None: it is too early to say"""
         self._silent = 0
 
     def look(self, asked: bool) -> bool:
         """Takes what one look has found. Whether `said` is to be told."""
-        if asked:
-            self._silent = 0
-            told, self.said = self.said, Asked(True)
-            return told != self.said
-        self._silent += 1
+        self._silent = 0 if asked else self._silent + 1
         if self._silent % SILENT_LOOKS:
             return False
-        self.said = Asked(False)
-        return True
+        told, self.said = self.said, Asked(self._silent)
+        return told != self.said
+
+    @property
+    def silent(self) -> int:
+        """`Hello.silent`"""
+        return self.said.silent if self.said is not None else 0

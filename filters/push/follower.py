@@ -197,7 +197,8 @@ class Follower:
 
     async def _converse(self, call: _Call) -> None:
         state = push.NOTHING if self._mistrust else push.state_of(self._sections)
-        await call.write(push.encode(Hello(push.CONTRACT, self._settings.release, state)))
+        hello = Hello(push.CONTRACT, self._settings.release, state, self._attention.silent)
+        await call.write(push.encode(hello))
         answered = tuple(await call.initial_metadata() or ())
         if push.ACCEPTED not in answered:
             return  # the status says why
@@ -213,15 +214,15 @@ class Follower:
                 await asyncio.wait((telling,))
 
     async def _tell(self, call: _Call, sending: asyncio.Lock) -> None:
-        """Whether an Envoy asks: what is known now, then what changes. A call that has ended is `_take_updates`'s."""
-        self._to_tell.set()
+        """Whether an Envoy asks, when that changes; Hello has said how it is. A call that has ended is
+        `_take_updates`'s."""
         with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
             while True:
                 await self._to_tell.wait()
                 self._to_tell.clear()
-                if self._attention.said is not None:
-                    async with sending:
-                        await call.write(push.encode(self._attention.said))
+                assert self._attention.said is not None
+                async with sending:
+                    await call.write(push.encode(self._attention.said))
 
     async def _take_updates(self, call: _Call, sending: asyncio.Lock) -> None:
         pieces: list[bytes] = []
@@ -291,8 +292,12 @@ class Follower:
         self._unsaved.clear()
         assert self._folder is not None
         assert self._sections is not None
+        writing = asyncio.ensure_future(asyncio.to_thread(self._folder.write, self._sections))
         try:
-            await asyncio.to_thread(self._folder.write, self._sections)
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait((writing,))  # a thread cannot be called off
+            raise
         except OSError as exc:
             logger.warning("the last good configuration cannot be kept: %s: %s", exc.filename, exc.strerror)
 

@@ -295,10 +295,10 @@ async def test_an_envoy_that_does_not_ask_its_filter_any_more_is_told(cluster: A
     async with running(cluster.kubeconfig, [namespace]) as controller:
         await accepted(cluster, namespace, "True", "Programmed")
         # First, Envoy Gateway is made to translate again: what Envoy has may only be old.
-        controller.reports.report_unasked(gateway, "pod", pod)
+        controller.reports.report_unasked(gateway, "pod", pod, long=False)
         await eventually(lambda: TRANSLATE_ANNOTATION in annotations(cluster, namespace))
         assert condition(route(cluster, namespace), "Programmed")["status"] == "True"
-        controller.reports.report_unasked(gateway, "pod", pod)
+        controller.reports.report_unasked(gateway, "pod", pod, long=True)
         found = await accepted(cluster, namespace, "False", "Programmed")
         assert found["reason"] == "NotMediated"
         assert f"no Envoy of {gateway} asks its filter, requests are answered with 503: " in found["message"]
@@ -318,8 +318,7 @@ async def test_an_envoy_that_serves_no_ai_route_has_nothing_to_ask_for(cluster: 
     path = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.kind=Gateway"
     async with running(cluster.kubeconfig, [namespace]) as controller:
         assert (await accepted(cluster, namespace, "False", "Programmed"))["reason"] == "NotAttached"
-        for _ in range(2):
-            controller.reports.report_unasked(gateway, "pod", pod)
+        controller.reports.report_unasked(gateway, "pod", pod, long=True)
         await controller.idle()
         assert condition(route(cluster, namespace), "Programmed")["reason"] == "NotAttached"
         assert controller.reports.unasked(gateway) == (pod,)

@@ -49,33 +49,45 @@ def test_a_filter_that_came_back_has_what_it_says_only() -> None:
     assert not reports.have(GATEWAY, "h1")
 
 
-def test_a_filter_that_no_envoy_asks_is_doubted_first_and_believed_when_it_says_so_again() -> None:
+def test_a_filter_that_no_envoy_asks_is_doubted_first_and_believed_when_that_lasts() -> None:
     reports = ReportedFilters()
     doubts: list[ObjectRef] = []
     news: list[ObjectRef | None] = []
     reports.subscribe_doubts(doubts.append)
     reports.subscribe(news.append)
-    reports.report_unasked(GATEWAY, "one", ONE)
+    reports.report_unasked(GATEWAY, "one", ONE, long=False)
     assert (doubts, news, reports.unasked(GATEWAY)) == ([GATEWAY], [], ())
-    reports.report_unasked(GATEWAY, "one", ONE)
-    reports.report_unasked(GATEWAY, "one", ONE)
+    reports.report_unasked(GATEWAY, "one", ONE, long=True)
+    reports.report_unasked(GATEWAY, "one", ONE, long=True)
     assert (doubts, news, reports.unasked(GATEWAY)) == ([GATEWAY], [GATEWAY], (ONE,))
     reports.asked(GATEWAY, "one")
     reports.asked(GATEWAY, "one")
     assert (news, reports.unasked(GATEWAY)) == ([GATEWAY, GATEWAY], ())
-    reports.report_unasked(GATEWAY, "one", ONE)
-    assert doubts == [GATEWAY, GATEWAY]
-    reports.asked(GATEWAY, "one")
-    reports.report_unasked(GATEWAY, "one", ONE)
-    assert reports.unasked(GATEWAY) == ()
+    reports.report_unasked(GATEWAY, "one", ONE, long=False)
+    assert (doubts, reports.unasked(GATEWAY)) == ([GATEWAY, GATEWAY], ())
+
+
+def test_what_lasts_when_a_controller_starts_is_believed_at_once_and_doubted_all_the_same() -> None:
+    reports = ReportedFilters()
+    doubts: list[ObjectRef] = []
+    reports.subscribe_doubts(doubts.append)
+    reports.report_unasked(GATEWAY, "one", ONE, long=True)
+    assert (doubts, reports.unasked(GATEWAY)) == ([GATEWAY], (ONE,))
+
+
+def test_a_new_pod_of_a_gateway_that_is_not_asked_is_believed_at_once() -> None:
+    reports = ReportedFilters()
+    reports.report_unasked(GATEWAY, "one", ONE, long=True)
+    reports.report_unasked(GATEWAY, "two", TWO, long=False)
+    reports.gone(GATEWAY, "one")
+    assert reports.unasked(GATEWAY) == (TWO,)
 
 
 def test_pods_whose_filter_no_envoy_asks_are_named_until_they_are_gone() -> None:
     reports = ReportedFilters()
     for filter_id, pod in (("two", TWO), ("one", ONE)):
         reports.report(GATEWAY, filter_id, "h1")
-        reports.report_unasked(GATEWAY, filter_id, pod)
-        reports.report_unasked(GATEWAY, filter_id, pod)
+        reports.report_unasked(GATEWAY, filter_id, pod, long=True)
     assert reports.unasked(GATEWAY) == (ONE, TWO)
     reports.gone(GATEWAY, "one")
     assert reports.unasked(GATEWAY) == (TWO,)

@@ -77,9 +77,9 @@ def test_a_filter_that_no_envoy_asks_concerns_every_route() -> None:
     scene = Scene()
     assert scene.news == {CHAT}
     pod = ObjectRef("Pod", "n", "p")
-    scene.reports.report_unasked(EDGE, "filter", pod)
+    scene.reports.report_unasked(EDGE, "filter", pod, long=False)
     assert scene.news == set()
-    scene.reports.report_unasked(EDGE, "filter", pod)
+    scene.reports.report_unasked(EDGE, "filter", pod, long=True)
     assert scene.news == {CHAT}
     assert scene.news == set()
     scene.reports.asked(EDGE, "filter")

@@ -283,15 +283,13 @@ def test_a_gateway_whose_envoys_do_not_ask_their_filters_any_more_is_not_program
     reports = running(both)
     reports.report(EDGE, "second", (reports.running(EDGE) or ())[0])
     pods = {name: ObjectRef("Pod", "n", f"p-{name}") for name in ("pod", "second")}
-    for _ in range(2):
-        reports.report_unasked(EDGE, "second", pods["second"])
+    reports.report_unasked(EDGE, "second", pods["second"], long=True)
     found = said(both, CHAT, reports)["Programmed"]
     assert (found.status, found.reason) == ("False", "NotMediated")
     assert found.message.startswith(
         "of Gateway n/edge, the Envoy of Pod n/p-second does not ask its filter, requests are answered with 503: "
     )
-    for _ in range(2):
-        reports.report_unasked(EDGE, "pod", pods["pod"])
+    reports.report_unasked(EDGE, "pod", pods["pod"], long=True)
     found = said(both, CHAT, reports)["Programmed"]
     assert found.message.startswith("no Envoy of Gateway n/edge asks its filter, requests are answered with 503: ")
     assert "check that extensionManager" in found.message

@@ -74,7 +74,7 @@ def test_noise_is_a_bad_message_and_nothing_else(data: bytes) -> None:
 
 def test_reports_survive_their_encoding() -> None:
     state_ = State("a", "b")
-    for report in (Hello(1, "0.1", state_), Running(state_), Refused(state_, "why"), Asked(True), Asked(False)):
+    for report in (Hello(1, "0.1", state_), Running(state_), Refused(state_, "why"), Asked(0), Asked(6)):
         assert push.decode_report(push.encode(report)) == report
 
 

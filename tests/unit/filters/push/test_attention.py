@@ -6,13 +6,14 @@ from filters.contract.push import SILENT_LOOKS, Asked
 from filters.push.attention import Attention
 
 
-def told(looks: str) -> list[tuple[int, bool]]:
+def told(looks: str) -> list[tuple[int, int]]:
     """(number of the look, what is told) after looks that find an Envoy (`+`) or none (`-`)."""
     attention, found = Attention(), []
     for number, each in enumerate(looks):
         if attention.look(each == "+"):
             assert attention.said is not None
-            found.append((number, attention.said.asked))
+            found.append((number, attention.said.silent))
+            assert attention.silent == attention.said.silent
     return found
 
 
@@ -24,19 +25,19 @@ N = SILENT_LOOKS
     ("looks", "expected"),
     [
         ("", []),
-        ("+++", [(0, True)]),
+        ("+++", [(0, 0)]),
         # It starts before Envoy does, and Envoy is started again.
-        (SILENCE[1:] + "++", [(N - 1, True)]),
-        ("+" + SILENCE[1:] + "+" + SILENCE[1:] + "+", [(0, True)]),
-        ("+" + SILENCE, [(0, True), (N, False)]),
-        ("+" + SILENCE + "+", [(0, True), (N, False), (N + 1, True)]),
+        (SILENCE[1:] + "++", [(N - 1, 0)]),
+        ("+" + SILENCE[1:] + "+" + SILENCE[1:] + "+", [(0, 0)]),
+        ("+" + SILENCE, [(0, 0), (N, N)]),
+        ("+" + SILENCE + "+", [(0, 0), (N, N), (N + 1, 0)]),
         # Never, and still not: the controller looks at the pod again.
-        (SILENCE * 3, [(N - 1, False), (2 * N - 1, False), (3 * N - 1, False)]),
-        (SILENCE + SILENCE[1:] + "+" + SILENCE, [(N - 1, False), (2 * N - 1, True), (3 * N - 1, False)]),
+        (SILENCE * 3, [(N - 1, N), (2 * N - 1, 2 * N), (3 * N - 1, 3 * N)]),
+        (SILENCE + SILENCE[1:] + "+" + SILENCE, [(N - 1, N), (2 * N - 1, 0), (3 * N - 1, N)]),
     ],
 )
 def test_a_change_is_told_at_once_and_silence_after_some_looks_again_and_again(
-    looks: str, expected: list[tuple[int, bool]]
+    looks: str, expected: list[tuple[int, int]]
 ) -> None:
     assert told(looks) == expected
 
@@ -44,6 +45,6 @@ def test_a_change_is_told_at_once_and_silence_after_some_looks_again_and_again(
 def test_who_connects_early_is_told_nothing() -> None:
     attention = Attention()
     attention.look(False)
-    assert attention.said is None
+    assert (attention.said, attention.silent) == (None, 0)
     attention.look(True)
-    assert attention.said == Asked(True)
+    assert (attention.said, attention.silent) == (Asked(0), 0)
