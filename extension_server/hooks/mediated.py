@@ -4,19 +4,21 @@ An object that cannot be patched stays as it came, and the AI routes that lead t
 mediated". The order is listeners, clusters, routes: what failed before decides what is closed after.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain, islice
+from itertools import chain, repeat
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from extension_server.compile.result import CompiledRule
-from extension_server.hooks import memo, naming, splicing, transition
+from extension_server.hooks import folding, messages, naming, splicing, transition
 from extension_server.hooks.elements import ListenerElement
+from extension_server.hooks.items import Cluster, Route, Routed
 from extension_server.hooks.memo import Memo
-from extension_server.hooks.shells import Routed, RouteTable, shell
+from extension_server.hooks.recall import Opened, Run
+from extension_server.hooks.runs import Clusters, ClustersMade, Routes, RoutesMade, template
+from extension_server.hooks.shells import RouteTable
 from extension_server.hooks.transition import Decision, Earlier, Entry, Place, State
 from extension_server.xds import (
     closing,
@@ -26,17 +28,15 @@ from extension_server.xds import (
     pool,
     precedence,
     processor,
-    route_table,
     service_clusters,
     user_filters,
+    wire,
 )
 from extension_server.xds.names import RuleName
 from extension_server.xds.resources import Mediation, Resources
-from filters.contract.config import STATIC_METADATA_NAMESPACE
 
 _OURS: Final = frozenset({processor.REQUEST_CLUSTER, processor.ATTEMPT_CLUSTER})
 _MARKER: Final = names.GENERATED.encode()
-_PATCHED: Final = STATIC_METADATA_NAMESPACE.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +103,11 @@ class Mediated:
         self._named = mediation
         self.decision = Decision(State(mediation.config_hash, mediation.tokens), ())
         """which configuration is named"""
+        self._exposed: set[str] = set()
         self._lost: set[str] = set()
         self._failed: set[RuleName] = set()
-        self._opened: dict[str, list[list[memo.Route]]] = {}
+        self._found: dict[str, list[list[Run[Route, Routes]]]] = {}
+        """RouteConfiguration → runs of each virtual host"""
         self._tokens_of: dict[RuleName, str] = {}
         self._tokens: frozenset[str] = frozenset()
         self._clusters: dict[str, transition.Cluster] = {}
@@ -119,16 +121,15 @@ class Mediated:
         """False: compiled for other routes than these, nothing here leads to the filter."""
         return bool(self._stubs)
 
-    def patch(self, clusters: Sequence[bytes], now: float) -> list[bytes]:
-        """Patches listeners and tables in place, and returns the clusters, ours included."""
+    def patch(self, clusters: Sequence[bytes], now: float) -> wire.Pieces:
+        """Patches listeners and tables in place, and returns the clusters, ours included, as fields of the answer."""
         if not self.served:
-            return list(clusters)
+            return messages.clusters(clusters)
         for listener in self._listeners:
             self._patch_listener(listener)
         self._look()
-        known = self._memo.clusters.recall(clusters, memo.Cluster.opened)
-        patched = self._patch_clusters(clusters, known)
-        present = [pool.message(pool.CLUSTER, name=each.label) for each in known if each.label in _OURS]
+        patched = self._patch_clusters(clusters)
+        present = [pool.message(pool.CLUSTER, name=name) for name in sorted(self._present & _OURS)]
         resources = Resources(routes=[*self._stubs.values()], clusters=[*present])
         service_clusters.patch(resources, self.mediation)
         newest = State(self.mediation.config_hash, self.mediation.tokens)
@@ -137,21 +138,29 @@ class Mediated:
         )
         kept = [] if self.decision.early else self._fold(now)
         self._memo.turn()
-        return [*patched, *kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])]
+        patched.extend(
+            messages.clusters([*kept, *(pool.serialized(each) for each in resources.clusters[len(present) :])])
+        )
+        return patched
 
     def _look(self) -> None:
         """Which tokens the routes of each rule demand: they may be of an earlier or a later state than the newest."""
-        tokens_of, newest = self._tokens_of, self.mediation.by_token
+        newest = self.mediation.tokens
         for table in self._tables:
-            hosts = [routes for _, routes in table.hosts()]
-            opened = self._memo.routes.recall([*chain.from_iterable(hosts)], _opened)
-            for known in opened:
-                token, name = known.token, known.name
-                if token is not None and name is not None and (token in newest or self._rule(known) is not None):
-                    tokens_of[name] = token
-            each = iter(opened)
-            self._opened[table.name] = [[*islice(each, len(routes))] for routes in hosts]
-        self._tokens = frozenset(tokens_of.values())
+            found = self._found[table.name] = [self._memo.routes.recall(routes) for _, routes in table.hosts()]
+            for run in chain.from_iterable(found):
+                routes = run.summary
+                if routes.distinct <= newest:
+                    self._tokens_of.update(routes.tokens_of)
+                else:
+                    self._tokens_of.update(
+                        {
+                            each.name: each.token
+                            for each in routes.routes
+                            if each.token is not None and each.name is not None and self._rule(each) is not None
+                        }
+                    )
+        self._tokens = frozenset(self._tokens_of.values())
 
     def _fold(self, now: float) -> list[bytes]:
         """Patches the tables for the named configuration. Returns clusters to keep."""
@@ -159,22 +168,21 @@ class Mediated:
         if named != self.mediation.config_hash:
             self._named = replace(self.mediation, named=named)
         additions = {name: splicing.fallback_addition(_copy(stub), self._named) for name, stub in self._stubs.items()}
-        exposed = {name for name, _ in self.exposed}
         entries: dict[Place, Mapping[str, Entry]] = {}
         kept: dict[Place, Mapping[str, Entry]] = {}
-
-        def keep(table: str, host: str, present: Collection[str]) -> Mapping[str, Entry]:
-            found = shown.kept_entries((table, host), self.decision.wanted, present, now)
-            if found:
-                kept[table, host] = found
-            return found
-
         own = precedence.OwnPaths(self.mediation).only
         for table in self._tables:
             addition = additions.get(table.name, b"")
-            routed = [self._routed(table.name, table.name in exposed, host) for host in self._opened[table.name]]
-            folded = table.fold(routed, addition, partial(keep, table.name), own)
-            entries |= {(table.name, host): found for host, found in folded.items()}
+            for number, (host, _) in enumerate(table.hosts()):
+                runs = self._found[table.name][number]
+                made = [self._routes_made(table.name, run.summary) for run in runs]
+                found, several = folding.entries(runs, made)
+                lacking = shown.kept_entries((table.name, host), self.decision.wanted, found, now)
+                entries[table.name, host] = found
+                if lacking:
+                    kept[table.name, host] = lacking
+                apart = {**{token: found[token] for token in several}, **lacking}
+                folding.fold(table, number, runs, made, apart, addition, own)
         needed = {name for found in kept.values() for each in found.values() for name in each.clusters}
         clusters = shown.kept_clusters(needed, self._present, now)
         shown.after(self.decision, self._tokens, entries, kept, self._clusters, clusters, now)
@@ -188,6 +196,7 @@ class Mediated:
         try:
             patches.apply(resources, self.mediation)
             self.exposed.extend(user_filters.after_ours(resources, self.mediation))
+            self._exposed = {name for name, _ in self.exposed}
         except Exception as error:
             # Back to what it was: with the edge strip only.
             listener.decode().ParseFromString(before)
@@ -196,13 +205,13 @@ class Mediated:
 
     def _falls_back(self, table: RouteTable) -> bool:
         """Whether there is a generated last route."""
-        return any(_MARKER in raw and self._is_last(_opened(raw)) for raw in table)
+        return any(_MARKER in raw and self._is_last(Route.opened(Opened(raw, ()))) for raw in table)
 
-    def _is_last(self, known: memo.Route) -> bool:
+    def _is_last(self, known: Route) -> bool:
         """Of whatever state of an HTTPRoute: its rules, and so the number of the last one, may have changed."""
         return known.last and known.http_route in self._http_routes
 
-    def _rule(self, known: memo.Route) -> CompiledRule | None:
+    def _rule(self, known: Route) -> CompiledRule | None:
         """The rule in the state that a route was generated for; the newest at its place when its token is unknown."""
         return self._of_token(known.token) or self.mediation.rule(known.name)
 
@@ -220,125 +229,145 @@ class Mediated:
         moved = replace(rule, http_route=there, http_rule=name.rule)
         return replace(self.mediation, compiled=replace(self.mediation.compiled, rules=(moved,)))
 
-    def _patch_clusters(self, clusters: Iterable[bytes], known: Iterable[memo.Cluster]) -> list[bytes]:
-        newest, tokens_of = self.mediation.by_token, self._tokens_of
-        patched = []
-        for raw, each in zip(clusters, known, strict=True):
-            token = tokens_of.get(each.rule_name) if each.rule_name is not None else None
-            rule = newest.get(token) if token is not None else None
-            if rule is None:
-                rule = self._rule_of(each)
-            if rule is None or (each.rule is not rule and not self._patch_cluster(raw, each, rule)):
-                self._present.add(each.label)
-                patched.append(raw)
-                continue
-            patched.append(each.shown.raw)
-            self._present.add(each.name)
-            self._clusters[each.name] = each.shown
-            if each.name != each.label:
-                self._new_names[each.label] = each.name
-            if each.by_eds and rule.plan == "attempt" and len(rule.backends) > 1:
-                self.unmarked.append(rule)
+    def _patch_clusters(self, clusters: Sequence[bytes]) -> wire.Pieces:
+        patched = wire.Pieces()
+        for run in self._memo.clusters.recall(clusters):
+            made = self._clusters_made(run)
+            patched.add(made.template.filled(run.metadata))
+            self._present.update(made.called)
+            self._clusters.update(made.shown)
+            self._new_names.update(made.new_names)
+            self.unmarked.extend(made.unmarked)
         return patched
 
-    def _rule_of(self, cluster: memo.Cluster) -> CompiledRule | None:
-        name = cluster.rule_name
-        return None if name is None else self._of_token(self._tokens_of.get(name)) or self.mediation.rule(name)
+    def _clusters_made(self, run: Run[Cluster, Clusters]) -> ClustersMade:
+        """What a run has become, anew if anything has changed that it depends on."""
+        clusters, failures = run.summary, len(self.failures)
+        tokens = [*map(self._tokens_of.get, clusters.rule_names, repeat(""))]
+        rules = [*map(self.mediation.by_token.get, tokens)]
+        made = clusters.made
+        if made is None or made.tokens != tokens or made.rules != rules or any(map(self.mediation.rule, made.unruled)):
+            found = [rule or self._rule_of(each) for rule, each in zip(rules, clusters.clusters, strict=True)]
+            made = self._patch_run(run, tokens, found)
+            # Rules that are found by their place, or of an earlier state, may be others the next time.
+            lasts = found == rules and len(self.failures) == failures
+            clusters.made = made if lasts else None
+        return made
 
-    def _patch_cluster(self, raw: bytes, known: memo.Cluster, rule: CompiledRule) -> bool:
+    def _patch_run(
+        self, run: Run[Cluster, Clusters], tokens: Sequence[str], rules: Sequence[CompiledRule | None]
+    ) -> ClustersMade:
+        answers, called, unruled, unmarked = [], [], [], []
+        shown, new_names = {}, {}
+        for each, rule in zip(run.summary.clusters, rules, strict=True):
+            if rule is None or not self._patch_cluster(each, rule):
+                answers.append(each.hollow)
+                called.append(each.label)
+                if each.name is not None:
+                    unruled.append(each.name.rule)
+                continue
+            answers.append(each.patched)
+            called.append(each.called)
+            shown[each.called] = each.shown
+            if each.called != each.label:
+                new_names[each.label] = each.called
+            if each.by_eds and rule.plan == "attempt" and len(rule.backends) > 1:
+                unmarked.append(rule)
+        return ClustersMade(tokens, rules, unruled, template(run, answers), called, shown, new_names, unmarked)
+
+    def _rule_of(self, cluster: Cluster) -> CompiledRule | None:
+        if cluster.name is None:
+            return None
+        name = cluster.name.rule
+        return self._of_token(self._tokens_of.get(name)) or self.mediation.rule(name)
+
+    def _patch_cluster(self, known: Cluster, rule: CompiledRule) -> bool:
         """False: it cannot be patched."""
-        name = names.cluster(known.label)
-        assert name is not None
+        name = known.name
+        if name is None or known.rule is rule:
+            return name is not None
         try:
-            patched = splicing.rule_cluster(raw, name, rule, self._mediation_of(name.rule, rule))
-            known.name = naming.name_of(raw, known.label)
-            patched = naming.renamed(patched, known.label, known.name)
-            known.by_eds = name.ref is None and splicing.is_eds(raw)
+            patched = splicing.rule_cluster(known.hollow, name, rule, self._mediation_of(name.rule, rule))
+            known.called = naming.name_of(known.hollow, known.label)
+            known.patched = naming.renamed(patched, known.label, known.called)
+            known.by_eds = name.ref is None and splicing.is_eds(known.hollow)
         except Exception as error:
             self._failed.add(name.rule)
             self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
             return False
-        known.shown = transition.Cluster(patched, names.plain(known.label))
+        known.shown = transition.Cluster(known.patched, names.plain(known.label), known.metadata)
         known.rule = rule
         return True
 
-    def _routed(self, configuration: str, exposed: bool, known: Iterable[memo.Route]) -> list[Routed]:
-        """`exposed`: a filter of the user's runs after ours."""
-        newest, new_names, http_routes = self.mediation.by_token, self._new_names, self._http_routes
-        as_before = not exposed and not self._failed and configuration not in self._lost
-        routed = []
-        for each in known:
-            # What `_route` would find, for the thousands that are what they were.
-            if each.token is not None and each.sole is not None and as_before:
-                target = each.targets[0]
-                if each.rule is newest.get(each.token) and each.sole.clusters[0] == new_names.get(target, target):
-                    routed.append(each.sole)
-                    continue
-            elif each.bare is not None and each.http_route in http_routes:
-                routed.append(each.bare)
-                continue
-            routed.append(self._route(configuration, exposed, each))
-        return routed
+    def _routes_made(self, configuration: str, routes: Routes) -> RoutesMade:
+        """What a run has become, anew if anything has changed that it depends on."""
+        exposed = configuration in self._exposed
+        whole = not self._failed and configuration not in self._lost
+        rules = [*map(self.mediation.by_token.get, routes.tokens)]
+        clusters = [*map(self._new_names.get, routes.targets, routes.targets)]
+        made = routes.made
+        if (
+            made is not None
+            and whole
+            and made.exposed == exposed
+            and made.rules == rules
+            and made.clusters == clusters
+            and routes.bare <= self._http_routes
+            and not any(map(self.mediation.rule, routes.others))
+        ):
+            return made
+        complaints = len(self.failures) + len(self.shared)
+        routed = [self._route(configuration, exposed, each) for each in routes.routes]
+        entries = {
+            each.token: its.entry
+            for each, its in zip(routes.routes, routed, strict=True)
+            if each.token is not None and its.entry is not None
+        }
+        users = any(its.origin == "user" and its.entry is None for its in routed)
+        made = RoutesMade(rules, clusters, exposed, routed, entries, users)
+        # Rules of an earlier state, and last routes that are patched for one configuration, are others the next time.
+        lasts = whole and None not in rules and all(each.origin != "last" for each in routed)
+        lasts = lasts and routes.bare <= self._http_routes
+        routes.made = made if lasts and complaints == len(self.failures) + len(self.shared) else None
+        return made
 
-    def _route(self, configuration: str, exposed: bool, known: memo.Route) -> Routed:
+    def _route(self, configuration: str, exposed: bool, known: Route) -> Routed:
         if self._is_last(known):
             if known.bare is not None:
                 return known.bare
             try:
-                patched = splicing.fallback_route(known.raw, configuration, self._named)
-                return Routed(patched, known.token, origin="last")
+                patched = splicing.fallback_route(known.hollow, configuration, self._named)
+                return known.become(patched, origin="last")
             except Exception as error:
                 self.failures.append(Failure(what=f"route {known.label}", error=_text(error)))
-                return Routed(_closed(known.raw), known.token)
+                return known.become(_closed(known.hollow))
         name, rule = known.name, self._rule(known)
         if name is None or rule is None:
-            return Routed(known.raw, known.token, origin="user")
+            return known.become(known.hollow, origin="user")
         try:
             routed = self._rule_route(configuration, name, rule, known)
             if known.unsafe:
                 self.shared.append(rule)
             closed = known.unsafe or (exposed and rule.plan == "single")
             if closed or configuration in self._lost or (self._failed and name in self._failed):
-                return Routed(_closed(routed.raw), known.token)
+                return known.become(_closed(routed.hollow))
         except Exception as error:
             self.failures.append(Failure(what=f"route {known.label}", error=_text(error), rule=rule))
-            return Routed(_closed(known.raw), known.token)
+            return known.become(_closed(known.hollow))
         return routed
 
-    def _rule_route(self, configuration: str, name: RuleName, rule: CompiledRule, known: memo.Route) -> Routed:
+    def _rule_route(self, configuration: str, name: RuleName, rule: CompiledRule, known: Route) -> Routed:
         """Raises what the patches raise."""
         new_names, routed = self._new_names, known.routed
         clusters = tuple([new_names.get(each, each) for each in known.targets])
         if routed is None or known.rule is not rule or routed.clusters != clusters:
-            patched = splicing.rule_route(known.raw, configuration, rule, self._mediation_of(name, rule))
+            patched = splicing.rule_route(known.hollow, configuration, rule, self._mediation_of(name, rule))
             if clusters != known.targets:
                 patched = naming.led(patched, new_names)
-            entry = Entry(route_table.entry(known.token, [patched]), clusters) if known.token is not None else None
-            routed = known.routed = Routed(patched, known.token, entry, clusters)
-            known.unsafe = splicing.is_unsafe(known.raw, name, rule)
-            known.sole = routed if len(clusters) == 1 and not known.unsafe else None
+            routed = known.routed = known.become(patched, clusters)
+            known.unsafe = splicing.is_unsafe(known.hollow, name, rule)
             known.rule = rule
         return routed
-
-
-def _opened(raw: bytes) -> memo.Route:
-    try:
-        label = _label(raw)
-        token, targets = route_table.token_of(raw), naming.targets(raw)
-        # A route of a rule demands a token, leads to clusters while its backends can be used, or was patched before.
-        last = token is None and not targets and _MARKER in raw and _PATCHED not in raw
-        bare = Routed(raw, None, origin="bare") if last and splicing.takes_addition(raw) else None
-        return memo.Route(raw, label, names.route(label), token, last, targets, bare)
-    except DecodeError:
-        return memo.Route(raw, "", None, None)
-
-
-def _label(raw: bytes) -> str:
-    """Name of a route; empty for bytes that are none: no Envoy takes them."""
-    try:
-        return str(shell("Route").FromString(raw).name)
-    except DecodeError:
-        return ""
 
 
 def _stub(configuration: str, label: str) -> pool.Message:

@@ -29,7 +29,9 @@ SERVICE: Final = "envoygateway.extension.EnvoyGatewayExtension"
 RESOURCE: Final = "resource"
 """Our name for field 1 of the hooks that carry one resource, in request and answer; contexts (field 2) stay unread."""
 TRANSLATION: Final = {"clusters": 2, "secrets": 3, "listeners": 4, "routes": 5}
-"""Repeated fields of PostTranslateModifyRequest. The numbers of its answer are lower by one."""
+"""Repeated fields of PostTranslateModifyRequest."""
+ANSWERED: Final = {name: number - 1 for name, number in TRANSLATION.items()}
+"""The same of its answer."""
 
 _PACKAGE: Final = "envoygateway.extension"
 _SINGLE: Final[tuple[Method, ...]] = (
@@ -55,16 +57,29 @@ def response(method: Method) -> Message:
 
 
 def translated(
-    clusters: Iterable[bytes], secrets: Iterable[bytes], listeners: Iterable[bytes], routes: Iterable[wire.Pieces]
+    clusters: wire.Pieces, secrets: Iterable[bytes], listeners: Iterable[bytes], routes: Iterable[wire.Pieces]
 ) -> bytes:
-    """A PostTranslateModifyResponse, serialized. It may be large, and its parts are there already; `routes` are turned
-    into fields of it."""
+    """A PostTranslateModifyResponse, serialized. It may be large, and its parts are there already: `clusters` as fields
+    of it, and `routes` are turned into such."""
     answer = wire.Pieces()
-    for name, values in (("clusters", clusters), ("secrets", secrets), ("listeners", listeners)):
-        answer.fields(TRANSLATION[name] - 1, values)
+    answer.extend(clusters)
+    for name, values in (("secrets", secrets), ("listeners", listeners)):
+        answer.fields(ANSWERED[name], values)
     for each in routes:
-        answer.extend(each.inside(TRANSLATION["routes"] - 1))
+        answer.extend(each.inside(ANSWERED["routes"]))
     return bytes(answer)
+
+
+def clusters(values: Iterable[bytes]) -> wire.Pieces:
+    """Clusters as fields of a PostTranslateModifyResponse."""
+    fields = wire.Pieces()
+    fields.fields(ANSWERED["clusters"], values)
+    return fields
+
+
+def clusters_of(fields: wire.Pieces) -> list[bytes]:
+    """The clusters that `clusters` was called with."""
+    return [*response("PostTranslateModify").FromString(bytes(fields)).clusters]
 
 
 @functools.cache
@@ -88,10 +103,10 @@ def _pool() -> descriptor_pool.DescriptorPool:
                 oneof_index=0,
             )
             declared.oneof_decl.add(name=f"_{RESOURCE}")
-    for suffix, shift in (("Request", 0), ("Response", 1)):
+    for suffix, numbers in (("Request", TRANSLATION), ("Response", ANSWERED)):
         declared = file.message_type.add(name=f"PostTranslateModify{suffix}")
-        for field, number in TRANSLATION.items():
-            declared.field.add(name=field, number=number - shift, type=_FIELD.TYPE_BYTES, label=_FIELD.LABEL_REPEATED)
+        for field, number in numbers.items():
+            declared.field.add(name=field, number=number, type=_FIELD.TYPE_BYTES, label=_FIELD.LABEL_REPEATED)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool

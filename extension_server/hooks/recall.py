@@ -1,238 +1,237 @@
-"""Knows a resource again that the last translation held, whatever order Go has given to its maps.
+"""Knows a resource again that the last translation held, whatever it says of where it comes from.
 
-Envoy Gateway sends everything at every translation, almost all of it is what it was, and in the order that it had. Keys
-are the bytes as they came, but for one thing: what Envoy Gateway says in a resource's metadata of the HTTPRoute that it
-comes from is a map, and Go writes the entries of a map in another order every time. So a resource is compared by what
-is around that metadata, and by the orders of it that were found to say the same.
+Envoy Gateway sends everything at every translation, almost all of it is what it was, and in the order that it had. One
+thing differs every time: in the metadata of a resource it says which HTTPRoute that comes from, that is a map, and Go
+writes the entries of a map in another order each time. No patch looks at it. So a resource is known by what is around
+that metadata, everybody works with a hole in its place (`holes`), and what came in it goes back in it.
 
 Thousands of resources are compared in runs: each step goes through a run without a line of Python for any one of them.
 Where a run differs its resources are compared one by one, and what they have become is a run from then on.
 """
 
+import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import compress
-from operator import getitem, not_
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
-
+from extension_server.hooks import holes
 from extension_server.xds import names
 
 V = TypeVar("V")
+M = TypeVar("M")
 _GENERATED: Final = names.GENERATED.encode()
 _METADATA: Final = b"\n\renvoy-gateway\x12"
 """in front of the length of the Struct in `filter_metadata["envoy-gateway"]`"""
-_ORDERS: Final = 256
-"""Orders of a resource's maps that are remembered as equal; Go has about ten for those that there are."""
 _RUN: Final = 64
 """Resources of a run: enough that a step costs nothing, few enough to go through one by one when one has changed."""
 _SHORT: Final = _RUN // 4
-"""A run that has become as short joins its neighbours."""
+"""A run that has become as short joins what has changed before it."""
 
 
-class Table(Generic[V]):
-    """What was made of resources. What the last turn has not asked for is forgotten."""
+class Opened(NamedTuple):
+    """A resource as it is first met."""
 
-    def __init__(self) -> None:
-        self._expected: list[_Run[V]] = []
+    hollow: bytes
+    """itself, with holes for `metadata`"""
+    metadata: tuple[bytes, ...]
+
+
+class Table(Generic[V, M]):
+    """What was made of resources, and of runs of them. What the last turn has not asked for is forgotten."""
+
+    def __init__(self, make: Callable[[Opened], V], summary: Callable[[Sequence[V]], M]) -> None:
+        """`make`: called for each resource that is not known. `summary`: for each run."""
+        self._make = make
+        self._summary = summary
+        self._expected: list[Run[V, M]] = []
         """the last turn's, in its order"""
         self._number = self._place = 0
         """the run, and the place in it, of the resource that is expected next"""
-        self._runs: list[_Run[V]] = []
+        self._runs: list[Run[V, M]] = []
         """this turn's, so far"""
-        self._single: list[_Resource[V]] = []
-        """this turn's after these"""
-        self._by_key: dict[bytes, _Resource[V]] | None = None
-        """the last turn's and this one's; made when something is not what is expected"""
+        self._by_key: dict[bytes, _Resource[V, M]] = {}
+        self._turn = 0
 
-    def recall(self, raws: Sequence[bytes], make: Callable[[bytes], V]) -> list[V]:
-        """For each resource what was made of the same one before, or is made now."""
-        values: list[V] = []
-        while (begin := len(values)) < len(raws):
-            run = self._run()
-            if run is not None and self._place == 0 and run.is_of(raws[begin : begin + len(run.resources)]):
-                self._take(run)
-                values += run.values
+    def recall(self, raws: Sequence[bytes]) -> "list[Run[V, M]]":
+        """The resources, in their order, in runs that hold them as they came."""
+        found: list[Run[V, M]] = []
+        single: list[_Resource[V, M]] = []
+        at = 0
+
+        def gather() -> None:
+            """Makes runs of single resources."""
+            for begin in range(0, len(single), _RUN):
+                resources, since = single[begin : begin + _RUN], at - len(single) + begin
+                summary = self._summary([each.value for each in resources])
+                found.append(Run(resources, summary, raws[since : since + len(resources)], self._turn))
+            single.clear()
+
+        while at < len(raws):
+            run = self._expected[self._number] if self._number < len(self._expected) else None
+            if run is not None and self._place == 0 and run.takes(raws[at : at + len(run.resources)], self._turn):
+                self._number += 1
+                if single and len(run.resources) <= _SHORT:
+                    single += run.resources
+                    at += len(run.resources)
+                else:
+                    gather()
+                    found.append(run)
+                    at += len(run.resources)
                 continue
-            for raw in raws[begin : begin + _RUN]:
-                values.append(self._next(raw, make).value)
+            for raw in raws[at : at + _RUN]:
+                single.append(self._next(raw))
+                at += 1
                 if self._place == 0:
                     break
-        return values
+        gather()
+        self._runs += found
+        return found
 
     def turn(self) -> None:
         """The next resource is the first one of another translation."""
-        self._gather()
+        taken = {*map(id, self._runs)}
+        for run in self._expected:
+            if id(run) not in taken:
+                for each in run.resources:
+                    if each.run is run:
+                        self._by_key.pop(each.key, None)
         for number, run in enumerate(self._runs):
             run.number = number
         self._expected, self._runs = self._runs, []
+        self._turn += 1
         self._number = self._place = 0
-        self._by_key = None
 
-    def _run(self) -> "_Run[V] | None":
-        return self._expected[self._number] if self._number < len(self._expected) else None
-
-    def _take(self, run: "_Run[V]") -> None:
-        """A run is what it was."""
-        if len(run.resources) <= _SHORT:
-            self._single += run.resources
-        else:
-            self._gather()
-            self._runs.append(run)
-        self._number += 1
-
-    def _next(self, raw: bytes, make: Callable[[bytes], V]) -> "_Resource[V]":
-        run = self._run()
+    def _next(self, raw: bytes) -> "_Resource[V, M]":
+        run = self._expected[self._number] if self._number < len(self._expected) else None
         found = run.resources[self._place] if run is not None else None
         if found is None or not found.is_of(raw):
-            found = self._find(raw, make)
-            if (there := found.run) is not None and self._expected[there.number : there.number + 1] == [there]:
+            found = self._find(raw)
+            there = found.run
+            if there is not None and self._expected[there.number : there.number + 1] == [there]:
                 run, self._number, self._place = there, there.number, there.resources.index(found)
-        self._single.append(found)
         # One that was not there before mostly takes the place of another.
         self._place += 1
         if run is None or self._place >= len(run.resources):
             self._number, self._place = self._number + 1, 0
         return found
 
-    def _find(self, raw: bytes, make: Callable[[bytes], V]) -> "_Resource[V]":
-        if self._by_key is None:
-            self._by_key = {each.key: each for run in (*self._expected, *self._runs) for each in run.resources}
-            self._by_key |= {each.key: each for each in self._single}
-        key, parts = _apart(raw)
+    def _find(self, raw: bytes) -> "_Resource[V, M]":
+        key, hollow, parts = _apart(raw)
         found = self._by_key.get(key)
         if found is None or not found.is_of(raw):
-            found = self._by_key[key] = _Resource(raw, key, parts, make(raw))
+            metadata = tuple(raw[each.start : each.end] for each in parts)
+            found = self._by_key[key] = _Resource(raw, key, parts, self._make(Opened(hollow, metadata)))
         return found
 
-    def _gather(self) -> None:
-        """Makes runs of single resources."""
-        for begin in range(0, len(self._single), _RUN):
-            self._runs.append(_Run(self._single[begin : begin + _RUN]))
-        self._single = []
+
+class Run(Generic[V, M]):
+    """Resources that came one after the other."""
+
+    def __init__(self, resources: "Sequence[_Resource[V, M]]", summary: M, raws: Sequence[bytes], turn: int) -> None:
+        self.number = -1
+        """among those of the last turn"""
+        self.resources = resources
+        self.summary = summary
+        self.first = [0]
+        """number of each resource's first metadata"""
+        self._turn = turn
+        """in which it was there at last"""
+        self._sizes = [each.size for each in resources]
+        widths, kept = [], 0
+        for each in resources:
+            each.run = self
+            self.first.append(self.first[-1] + len(each.parts))
+            end = 0
+            for part in each.parts:
+                widths += [kept + part.start - end, part.end - part.start]
+                kept, end = 0, part.end
+            kept += each.size - end
+        self._cut = struct.Struct("".join(f"{width}s" for width in [*widths, kept])).unpack
+        """everything → what is before, between and after the metadata, in turns with it"""
+        pieces = self._cut(b"".join(raws))
+        self._fixed = b"".join(pieces[::2])
+        self.metadata: tuple[bytes, ...] = pieces[1::2]
+        """of all resources, as they came at last"""
+        self._marks = b"".join(self.metadata).count(_GENERATED)
+
+    def takes(self, raws: Sequence[bytes], turn: int) -> bool:
+        """Whether these are its resources; then it holds them as they are here. Once in a turn."""
+        if turn == self._turn or [*map(len, raws)] != self._sizes:
+            return False
+        pieces = self._cut(b"".join(raws))
+        metadata = pieces[1::2]
+        if b"".join(pieces[::2]) != self._fixed or b"".join(metadata).count(_GENERATED) != self._marks:
+            return False
+        self._turn, self.metadata = turn, metadata
+        return True
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(NamedTuple):
     """One metadata of a resource."""
 
     start: int
     end: int
     """of the metadata, its length included"""
-    metadata: bytes
     after: bytes
     """what follows, up to the next"""
-    orders: set[int] = field(default_factory=set)
-    """hashes of what says the same"""
-
-    def says(self, raw: bytes) -> bool:
-        """Whether a resource's metadata here says the same."""
-        metadata = raw[self.start : self.end]
-        if hash(metadata) in self.orders:
-            return True
-        try:
-            if _struct(metadata) != _struct(self.metadata):
-                return False
-        except DecodeError:
-            return False
-        if len(self.orders) >= _ORDERS:
-            self.orders.clear()
-        self.orders.add(hash(metadata))
-        return True
 
 
-class _Resource(Generic[V]):
-    """A resource with its metadata in any order, and what was made of it."""
+class _Resource(Generic[V, M]):
+    """A resource with any metadata, and what was made of it."""
 
-    __slots__ = ("head", "key", "parts", "run", "size", "value")
+    __slots__ = ("_head", "key", "parts", "run", "size", "value")
 
     def __init__(self, raw: bytes, key: bytes, parts: Sequence[_Part], value: V) -> None:
         self.size = len(raw)
-        self.head = raw[: parts[0].start] if parts else raw
+        self._head = raw[: parts[0].start] if parts else raw
         """up to the first metadata"""
         self.parts = parts
         self.key = key
-        """the same for every order"""
+        """everything but the metadata"""
         self.value = value
-        self.run: _Run[V] | None = None
+        self.run: Run[V, M] | None = None
         """the latest that it is in"""
 
     def is_of(self, raw: bytes) -> bool:
         """Whether it is this resource."""
         return (
             len(raw) == self.size
-            and raw.startswith(self.head)
-            and all(raw.startswith(part.after, part.end) and part.says(raw) for part in self.parts)
+            and raw.startswith(self._head)
+            and all(raw.startswith(part.after, part.end) for part in self.parts)
+            and (not self.parts or _GENERATED in raw)
         )
 
 
-class _Run(Generic[V]):
-    """Resources that came one after the other, and their attributes as columns."""
-
-    def __init__(self, resources: Sequence[_Resource[V]]) -> None:
-        self.number = -1
-        """among those of the last turn"""
-        self.resources = resources
-        self.values = [each.value for each in resources]
-        self._sizes = [each.size for each in resources]
-        self._heads = [each.head for each in resources]
-        self._owners = [owner for owner, each in enumerate(resources) for _ in each.parts]
-        self._parts = [part for each in resources for part in each.parts]
-        self._metadata = [slice(each.start, each.end) for each in self._parts]
-        self._orders = [each.orders for each in self._parts]
-        self._ends = [each.end for each in self._parts]
-        self._after = [each.after for each in self._parts]
-        for each in resources:
-            each.run = self
-
-    def is_of(self, raws: Sequence[bytes]) -> bool:
-        """Whether these are its resources."""
-        if [*map(len, raws)] != self._sizes or not all(map(bytes.startswith, raws, self._heads)):
-            return False
-        owners = [*map(raws.__getitem__, self._owners)]
-        if not all(map(bytes.startswith, owners, self._after, self._ends)):
-            return False
-        known = [*map(set.__contains__, self._orders, map(hash, map(getitem, owners, self._metadata)))]
-        return all(known) or all(
-            part.says(raw) for raw, part in compress(zip(owners, self._parts, strict=True), map(not_, known))
-        )
-
-
-def _apart(raw: bytes) -> tuple[bytes, Sequence[_Part]]:
-    """A resource without its metadata of Envoy Gateway, and where that is; only of resources that were generated for
-    us: others go back bit for bit."""
+def _apart(raw: bytes) -> tuple[bytes, bytes, Sequence[_Part]]:
+    """A resource without its metadata of Envoy Gateway, with holes in its place, and where that is; only of resources
+    that were generated for us."""
     if _GENERATED not in raw:
-        return raw, ()
+        return raw, raw, ()
     head, *pieces = raw.split(_METADATA)
-    kept, parts, at = [head], [], len(head)
-    for piece in pieces:
-        size = _size(piece)
-        if size == 0:
-            return raw, ()
+    kept, hollow, parts, at = [head], [head], [], len(head)
+    for number, piece in enumerate(pieces):
         start = at + len(_METADATA)
         at = start + len(piece)
-        after = piece[size:] if at == len(raw) else piece[size:] + _METADATA
+        head_size, size = _sizes(piece)
+        hole = holes.message(number, piece[:head_size], size)
+        if not hole:
+            return raw, raw, ()
+        after = piece[head_size + size :] if at == len(raw) else piece[head_size + size :] + _METADATA
         kept.append(after)
-        parts.append(_Part(start, start + size, piece[:size], after))
-    return b"".join(kept), parts
+        hollow += [_METADATA, hole, piece[head_size + size :]]
+        parts.append(_Part(start, start + head_size + size, after))
+    return b"".join(kept), b"".join(hollow), parts
 
 
-def _size(piece: bytes) -> int:
-    """Of a field of up to 16 KiB that begins with its length, length included; 0 when that is not what it is."""
+def _sizes(piece: bytes) -> tuple[int, int]:
+    """Of a message of up to 16 KiB that begins with its length: bytes of the length, and of the message. (0, 0) when
+    that is not what it is."""
     if len(piece) < 2:
-        return 0
+        return 0, 0
     first, second = piece[0], piece[1]
     if first < 0x80:
-        size = first + 1
+        head, size = 1, first
     elif second < 0x80:
-        size = (first & 0x7F | second << 7) + 2
+        head, size = 2, first & 0x7F | second << 7
     else:
-        return 0
-    return size if size <= len(piece) else 0
-
-
-def _struct(metadata: bytes) -> Struct:
-    """Raises DecodeError."""
-    return Struct.FromString(metadata[1 if metadata[0] < 0x80 else 2 :])
+        return 0, 0
+    return (head, size) if head + size <= len(piece) else (0, 0)

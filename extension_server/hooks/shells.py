@@ -6,14 +6,12 @@ decoding them.
 """
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from extension_server.hooks.transition import Entry
-from extension_server.xds import route_table, wire
+from extension_server.xds import wire
 
 Message = Any
 """one protobuf message; classes are made at run time"""
@@ -23,11 +21,12 @@ _SCALARS: Final = {"string": _FIELD.TYPE_STRING, "bytes": _FIELD.TYPE_BYTES, "ui
 _PACKAGE: Final = "aigw.shells"
 
 _HOSTS: Final = 2
-_ROUTES: Final = 3
+ROUTES: Final = 3
+"""of a virtual host"""
 _MATCHER: Final = 21
 _TYPES: Final = {
     "RouteConfiguration": (("name", 1, "string"), ("virtual_hosts", _HOSTS, "VirtualHost*")),
-    "VirtualHost": (("name", 1, "string"), ("routes", _ROUTES, "bytes*"), ("matcher", _MATCHER, "bytes")),
+    "VirtualHost": (("name", 1, "string"), ("routes", ROUTES, "bytes*"), ("matcher", _MATCHER, "bytes")),
     "Route": (("name", 14, "string"), ("route", 2, "RouteAction")),
     "RouteAction": (("cluster", 1, "string"), ("weighted_clusters", 3, "WeightedCluster")),
     "WeightedCluster": (("clusters", 1, "ClusterWeight*"),),
@@ -52,37 +51,6 @@ def shell(name: str) -> Message:
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """A route, and the token that it demands."""
-
-    raw: bytes
-    token: str | None
-    entry: Entry | None = None
-    """of the route alone, if somebody has it"""
-    clusters: tuple[str, ...] = ()
-    """that it leads to"""
-    origin: Literal["rule", "last", "bare", "user"] = "rule"
-    """an AI rule's, a generated last one, one that lacks its addition, a user's own"""
-
-
-def _untold(others: Sequence[Routed], addition: bytes, own: Callable[[bytes], bytes]) -> list[bytes]:
-    """Routes without a token."""
-    if not any(each.origin == "user" for each in others):
-        return [each.raw + addition if each.origin == "bare" else each.raw for each in others]
-    narrowed = own(addition) if addition else b""
-    return [
-        each.raw + narrowed if each.origin == "bare" else own(each.raw) if each.origin == "last" else each.raw
-        for each in others
-    ]
-
-
-def _entry(token: str, same: Sequence[Routed]) -> Entry:
-    """Of routes with the same token."""
-    clusters = tuple(name for each in same for name in each.clusters)
-    return Entry(route_table.entry(token, [each.raw for each in same]), clusters)
-
-
 class RouteTable:
     """A RouteConfiguration, opened down to its routes."""
 
@@ -95,8 +63,8 @@ class RouteTable:
         for host in self._bare.virtual_hosts:
             del host.routes[:]
         self._changed = False
-        self._trees: list[wire.Pieces | None] = [None] * len(self._hosts)
-        """matcher that takes the place of a host's routes"""
+        self._bodies: list[wire.Pieces | None] = [None] * len(self._hosts)
+        """fields that take the place of a host's routes and matcher"""
 
     def __iter__(self) -> Iterator[bytes]:
         """Every route, the last one first: a fallback is found soon."""
@@ -116,40 +84,15 @@ class RouteTable:
         for host, routes in zip(self._bare.virtual_hosts, self._hosts, strict=True):
             yield str(host.name), routes
 
-    def fold(
-        self,
-        routed: Sequence[Sequence[Routed]],
-        addition: bytes,
-        keep: Callable[[str, Collection[str]], Mapping[str, Entry]],
-        own: Callable[[bytes], bytes],
-    ) -> dict[str, dict[str, Entry]]:
-        """Puts `routed` in the place of each host's routes, and has Envoy find them by their token (`xds.route_table`).
-        `addition`: appended to `bare` ones. `keep(host, tokens)`: routes to have besides those with these tokens.
-        `own`: makes a last route one that stands beside routes of users (`xds.precedence`). Returns, for each virtual
-        host, what it holds for each token, without those that are kept."""
-        found = {}
-        for host, (name, _) in enumerate(self.hosts()):
-            first: dict[str, Routed] = {}
-            several: dict[str, list[Routed]] = {}
-            others: list[Routed] = []
-            for each in routed[host]:
-                token = each.token
-                if token is None:
-                    others.append(each)
-                elif token in first:
-                    several.setdefault(token, [first[token]]).append(each)
-                else:
-                    first[token] = each
-            untold = self._hosts[host] = _untold(others, addition, own)
-            entries = found[name] = {token: each.entry or _entry(token, [each]) for token, each in first.items()}
-            entries |= {token: _entry(token, same) for token, same in several.items()}
-            if kept := keep(name, entries):
-                entries = {**kept, **entries}
-            if entries:
-                ordered = [entries[token].raw for token in sorted(entries)]
-                self._trees[host] = route_table.tree(ordered, untold)
+    def match(self, host: int, matcher: wire.Pieces) -> None:
+        """Puts a matcher in the place of a host's routes."""
+        self._bodies[host] = matcher.inside(_MATCHER)
         self._changed = True
-        return found
+
+    def list(self, host: int, routes: wire.Pieces) -> None:
+        """Replaces a host's routes by others, each a field `ROUTES` of it."""
+        self._bodies[host] = routes
+        self._changed = True
 
     def without_routes(self) -> bytes:
         """The RouteConfiguration with its virtual hosts, but no route in them."""
@@ -163,14 +106,14 @@ class RouteTable:
         head.CopyFrom(self._bare)
         head.ClearField("virtual_hosts")
         encoded = wire.Pieces(bytes(head.SerializeToString(deterministic=True)))
-        for bare, routes, tree in zip(self._bare.virtual_hosts, self._hosts, self._trees, strict=True):
-            if tree is not None:
+        for bare, routes, body in zip(self._bare.virtual_hosts, self._hosts, self._bodies, strict=True):
+            if body is not None and bare.matcher:
                 bare.ClearField("matcher")
             host = wire.Pieces(bytes(bare.SerializeToString(deterministic=True)))
-            if tree is None:
-                host.fields(_ROUTES, routes)
+            if body is None:
+                host.fields(ROUTES, routes)
             else:
-                host.extend(tree.inside(_MATCHER))
+                host.extend(body)
             encoded.extend(host.inside(_HOSTS))
         return encoded
 

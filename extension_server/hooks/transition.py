@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Final
 
 from extension_server.compile.result import CompiledRule
+from extension_server.hooks import holes
 from extension_server.xds.resources import HttpRoute
 
 WARM: Final = 1.0
@@ -39,15 +40,30 @@ Place = tuple[str, str]
 class Entry:
     """The routes with one token in one virtual host, as they were answered (`route_table.entry`)."""
 
-    raw: bytes
+    hollow: bytes
     clusters: tuple[str, ...]
+    """that they lead to"""
+    metadata: tuple[bytes, ...] = ()
+    """that was in the holes"""
+
+    @property
+    def raw(self) -> bytes:
+        return holes.filled(self.hollow, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    raw: bytes
+    """As it was answered."""
+
+    hollow: bytes
     plain: str
     """Envoy Gateway's name"""
+    metadata: tuple[bytes, ...] = ()
+    """that was in the holes"""
+
+    @property
+    def raw(self) -> bytes:
+        return holes.filled(self.hollow, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

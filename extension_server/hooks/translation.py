@@ -95,10 +95,10 @@ def translate(
                 "Envoy Gateway sends clusters of AI routes but no routes, so they all answer 503: %s", _INCLUDE_ALL
             )
         untouched = [Pieces(raw) for raw in request.routes]
-        answer = messages.translated(request.clusters, request.secrets, request.listeners, untouched)
+        answer = messages.translated(messages.clusters(request.clusters), request.secrets, request.listeners, untouched)
         return Translated(answer, ())
     listeners = [ListenerElement(raw) for raw in request.listeners]
-    clusters = list(request.clusters)
+    clusters, patched = list(request.clusters), None
     # Before anything is known of a Gateway: clients cannot send our headers, or generated routes are closed.
     failures = strip_client_headers(serving(listeners, marked), marked)
     common = () if listeners else (_NO_LISTENERS,)
@@ -113,13 +113,15 @@ def translate(
             earlier, runs = source.earlier(part.gateway), partial(source.runs, part.gateway)
             behind = serving(listeners, part.tables)
             mediated = Mediated(part.tables, behind, named, memos.of(part.gateway), earlier, runs)
-            clusters = mediated.patch(clusters, now)
+            if patched is not None:
+                clusters = messages.clusters_of(patched)
+            patched = mediated.patch(clusters, now)
             observations.append(_observe(part, mediated, failures, common, endpoints_hooked=endpoints_hooked))
         else:
             memos.forget(part.gateway)
             observations.append(_unknown(part, failures, common))
     answer = messages.translated(
-        clusters,
+        messages.clusters(clusters) if patched is None else patched,
         request.secrets,
         [each.encode() for each in listeners],
         [Pieces(raw) if table is None else table.encode() for table, raw in zip(tables, request.routes, strict=True)],

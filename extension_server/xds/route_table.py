@@ -26,6 +26,9 @@ from filters.contract.config import RULE_HEADER
 NAME: Final = "aigw/rule"
 """of the matcher's input; tells our trees from a user's"""
 
+LISTED: Final = 1
+"""of envoy.config.route.v3.RouteList"""
+
 _HEADER: Final = RULE_HEADER.encode()
 _ROUTE_LIST: Final = "envoy.config.route.v3.RouteList"
 _HEADER_INPUT: Final = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
@@ -55,33 +58,37 @@ def token_of(route: bytes) -> str | None:
 
 def entry(token: str, routes: Sequence[bytes]) -> bytes:
     """What stands in a `tree` for the routes that demand one token."""
-    found = _on_match(routes).inside(2)
+    found = _on_match(_listed(routes)).inside(2)
     return wire.field(1, wire.field(1, token.encode()) + bytes(found))
 
 
-def tree(entries: Sequence[bytes], others: Sequence[bytes]) -> wire.Pieces:
-    """The matcher of a virtual host, which Envoy takes in place of its routes; entries by token, each token once.
+def tree(entries: wire.Pieces, others: wire.Pieces) -> wire.Pieces:
+    """The matcher of a virtual host, which Envoy takes in place of its routes; one `entry` for each token, and the
+    routes that demand none, as fields `LISTED`.
 
     Written by hand, as protobuf would: thousands of serialized routes are not copied from message to message.
     """
-    found = wire.Pieces(*entries).inside(2)
     matched = wire.Pieces(wire.field(1, _input()))
-    matched.extend(found)
+    matched.extend(entries.inside(2))
     matched.inside(2)
-    if others:
+    if others.size:
         matched.extend(_on_match(others).inside(3))
     return matched
 
 
-def _on_match(routes: Sequence[bytes]) -> wire.Pieces:
+def _on_match(listed: wire.Pieces) -> wire.Pieces:
     """xds.type.matcher.v3.Matcher.OnMatch with the action to try these routes in order."""
-    listed = wire.Pieces()
-    listed.fields(1, routes)
     action = wire.Pieces(_ROUTE_LIST_URL)
     action.extend(listed.inside(2))
     chosen = wire.Pieces(_ACTION)
     chosen.extend(action.inside(2))
     return chosen.inside(2)
+
+
+def _listed(routes: Sequence[bytes]) -> wire.Pieces:
+    fields = wire.Pieces()
+    fields.fields(LISTED, routes)
+    return fields
 
 
 @functools.cache
@@ -98,7 +105,8 @@ def _fold(host: Message) -> None:
         token = demanded(route)
         (others if token is None else of_token.setdefault(token, [])).append(pool.serialized(route))
     if of_token:
-        host.matcher.ParseFromString(bytes(tree([entry(token, of_token[token]) for token in sorted(of_token)], others)))
+        entries = wire.Pieces(*(entry(token, of_token[token]) for token in sorted(of_token)))
+        host.matcher.ParseFromString(bytes(tree(entries, _listed(others))))
         del host.routes[:]
 
 

@@ -33,6 +33,10 @@ TYPES = {
 }
 
 
+BROKEN = b"\x0a\xff"
+"""a field that says it is longer than the message"""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One folder and one version of Envoy Gateway."""
@@ -73,6 +77,12 @@ SCENARIOS = [
 
 def scenario(name: str, version: str = "1.8.1") -> Scenario:
     return Scenario(DATA / name, version)
+
+
+def options_broken(cluster: Any) -> None:
+    """Makes a cluster that cannot be patched for plan attempt."""
+    cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS].type_url = f"x/{pool.HTTP_PROTOCOL_OPTIONS}"
+    cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS].value = BROKEN
 
 
 class Observed:

@@ -19,7 +19,8 @@ _INNER: Final[Paths] = {_MAP: {}, 1: {2: {5: {_MAP: {}, 1: {}}}}}
 _STRUCT: Final[Paths] = {_MAP: {}, 1: {2: {5: _INNER, 6: {1: {5: _INNER}}}}}
 """Struct.fields → Value.struct_value, list_value.values"""
 _METADATA: Final[Paths] = {1: {2: _STRUCT}}
-_ROUTE_CONFIGURATION: Final[Paths] = {2: {3: {4: _METADATA}}}
+_ROUTE: Final[Paths] = {4: _METADATA}
+_ROUTE_CONFIGURATION: Final[Paths] = {2: {3: _ROUTE}}
 _CLUSTER: Final[Paths] = {25: _METADATA}
 
 
@@ -31,6 +32,11 @@ def reordered(request: bytes, chance: random.Random) -> bytes:
         del getattr(message, field)[:]
         getattr(message, field).extend(turned)
     return bytes(message.SerializeToString())
+
+
+def turned(route: bytes, chance: random.Random) -> bytes:
+    """A serialized route with its metadata maps turned."""
+    return _turned(route, _ROUTE, chance)
 
 
 def _turned(raw: bytes, paths: Paths, chance: random.Random) -> bytes:

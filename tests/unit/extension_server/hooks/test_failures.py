@@ -13,10 +13,19 @@ from extension_server.hooks.messages import METHODS, Method
 from extension_server.hooks.service import HookService, Refused
 from extension_server.hooks.source import CompiledResults
 from extension_server.xds import pool
-from tests.support.hooks import SCENARIOS, TYPES, Observed, Scenario, answered, decoded, scenario, statuses
+from tests.support.hooks import (
+    BROKEN,
+    SCENARIOS,
+    TYPES,
+    Observed,
+    Scenario,
+    answered,
+    decoded,
+    options_broken,
+    scenario,
+    statuses,
+)
 
-BROKEN = b"\x0a\xff"
-"""a field that says it is longer than the message"""
 AI_ROUTE = "httproute/default/llm/rule/0/match/0/*"
 
 
@@ -29,11 +38,6 @@ def changed(scenario_: Scenario, field: str, change: Callable[[Any], None]) -> b
     del getattr(request, field)[:]
     getattr(request, field).extend(each.SerializeToString() for each in resources)
     return bytes(request.SerializeToString())
-
-
-def options_broken(cluster: Any) -> None:
-    cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS].type_url = f"x/{pool.HTTP_PROTOCOL_OPTIONS}"
-    cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS].value = BROKEN
 
 
 def test_a_cluster_that_cannot_be_patched_closes_its_rule_alone() -> None:

@@ -1,12 +1,13 @@
 """What the hooks remember changes nothing of what they answer."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from extension_server.hooks import messages, splicing
-from extension_server.hooks.recall import Table
+from extension_server.hooks.recall import Opened, Table
 from extension_server.hooks.service import HookService
 from tests.support.hooks import SCENARIOS, Scenario, answered, decoded, scenario
 from tests.support.map_order import reordered
@@ -43,15 +44,15 @@ def test_a_rule_that_was_closed_is_opened_again() -> None:
 
 
 def test_what_one_translation_did_not_hold_is_forgotten() -> None:
-    table: Table[bytes] = Table()
     made: list[bytes] = []
 
-    def make(raw: bytes) -> bytes:
-        made.append(raw)
-        return raw
+    def make(opened: Opened) -> bytes:
+        made.append(opened.hollow)
+        return opened.hollow
 
+    table: Table[bytes, Sequence[bytes]] = Table(make, tuple)
     for translation in ((b"a", b"b"), (b"b", b"a"), (b"a",), (b"a", b"b"), (b"b", b"b", b"c"), ()):
-        assert table.recall(translation, make) == [*translation]
+        assert [each for run in table.recall(translation) for each in run.summary] == [*translation]
         table.turn()
     assert made == [b"a", b"b", b"b", b"c"]
 
