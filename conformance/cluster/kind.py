@@ -86,6 +86,8 @@ def running(kind: Path, kubectl: Path, folder: Path) -> Iterator[Kind]:
     with _heard() as said:
         try:
             cluster.delete()
+            said.seek(0)
+            said.truncate()  # that there was none is no reason
             cluster.create()
         except (subprocess.CalledProcessError, OSError) as exc:
             said.seek(0)
