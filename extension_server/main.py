@@ -4,8 +4,8 @@
 
 Wiring only; flags are in `options`. The hooks are served before anything else is done, so that Envoy Gateway never
 waits for us; then come the watches, then, on the leader, the writes. SIGTERM ends the process in order: no more writes,
-the Lease given back, hooks in flight answered. Exit codes: 0 ended by a signal, 1 something failed (the log says what),
-2 wrong flags.
+the Lease given back, hooks and new pods answered for `shutdownDelay`, then what is in flight. Exit codes: 0 ended by a
+signal, 1 something failed (the log says what), 2 wrong flags.
 """
 
 import asyncio
@@ -146,6 +146,8 @@ async def run(
         webhook = WebhookServer(admission, keeper.context)
         webhook_port = await webhook.start(options.hooks.host, options.webhook_port)
         stack.push_async_callback(webhook.stop)
+        # Calls still come to a replica that is told to end, until every node knows that it is no longer to be called.
+        stack.push_async_callback(asyncio.sleep, options.shutdown_delay)
 
         if started is not None:
             started(Process(controller, reports, port, webhook_port, metrics_port))

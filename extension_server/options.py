@@ -95,6 +95,8 @@ class Options:
     leader_election: bool
     cache_sync_timeout: float
     """seconds"""
+    shutdown_delay: float
+    """seconds after SIGTERM in which hooks and webhook still take calls"""
     log_level: str
     log_format: LogFormat
     root_prefix: str
@@ -140,6 +142,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         watch_namespaces=_names(found.watchNamespaces, ","),
         leader_election=found.enableLeaderElection,
         cache_sync_timeout=_duration("cacheSyncTimeout", found.cacheSyncTimeout),
+        shutdown_delay=_duration("shutdownDelay", found.shutdownDelay),
         log_level=_log_level(found.logLevel),
         log_format=_log_format(found.logFormat),
         root_prefix=found.rootPrefix,
@@ -200,6 +203,7 @@ FLAGS: Final = (
     Flag("watchNamespaces", "", "namespaces to watch, with commas; empty: all"),
     Flag("enableLeaderElection", True, "one replica of several writes; true or false"),
     Flag("cacheSyncTimeout", "2m", "how long the process may take to know everything before it says that it is ready"),
+    Flag("shutdownDelay", "0s", "how long hooks and webhook take calls after SIGTERM; the rest ends at once"),
     Flag("logLevel", "info", "debug, info, warn or error"),
     Flag("logFormat", "text", "text or json"),
     Flag("rootPrefix", "/", "path prefix of all AI routes"),

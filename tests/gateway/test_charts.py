@@ -76,6 +76,7 @@ def test_the_controller_starts_with_its_own_defaults() -> None:
     assert {name for name in Options.__slots__ if getattr(found, name) != getattr(plain, name)} == {
         "identity",
         "ext_proc",
+        "shutdown_delay",
     }
     assert found.ext_proc.image == "aigw/ai-gateway-extproc:0.1.0"
 
@@ -160,6 +161,7 @@ ROWS: dict[str, tuple[Any, str]] = {
     "controller.leaderElection.enabled": (False, "--enableLeaderElection=false"),
     "controller.watch.namespaces": ([*TEAMS, "team-a"], "--watchNamespaces=team-a,team-b"),
     "controller.watch.cacheSyncTimeout": ("1m30s", "--cacheSyncTimeout=1m30s"),
+    "controller.shutdownDelay": ("500ms", "--shutdownDelay=500ms"),
     "controller.image.repository": ("mine/controller", 'image: "mine/controller:0.1.0"'),
     "controller.image.tag": ("9", 'image: "aigw/ai-gateway-controller:9"'),
     "controller.imagePullPolicy": ("Never", "imagePullPolicy: Never"),

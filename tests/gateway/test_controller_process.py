@@ -78,6 +78,22 @@ async def controller(cluster: ApiServer, namespace: str) -> AsyncIterator[Proces
     await found.end()
 
 
+async def test_a_replica_that_is_told_to_end_takes_calls_for_a_while(cluster: ApiServer, namespace: str) -> None:
+    def holder() -> object:
+        answer = cluster.http.get(LEASE.format(namespace))
+        return answer.json()["spec"].get("holderIdentity", "") if answer.status_code == 200 else None
+
+    controller = await start(cluster.kubeconfig, namespace, "--shutdownDelay=10m")
+    try:
+        await eventually(lambda: holder(), "leads")
+        controller.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: holder() == "", "the Lease given back")
+        assert await controller.healthy() == b"\x08\x01"
+    finally:
+        # Once more: at once.
+        assert await controller.end() == 0
+
+
 async def test_the_process_serves_hooks_and_reconciles(
     cluster: ApiServer,
     namespace: str,

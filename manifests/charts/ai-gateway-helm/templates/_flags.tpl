@@ -15,6 +15,7 @@
   (printf "--gatewayControllerName=%s" $c.gatewayControllerName)
   (printf "--watchNamespaces=%s" (join "," (uniq $c.watch.namespaces)))
   (printf "--cacheSyncTimeout=%s" $c.watch.cacheSyncTimeout)
+  (printf "--shutdownDelay=%s" $c.shutdownDelay)
   (printf "--enableLeaderElection=%t" $c.leaderElection.enabled)
   (printf "--logLevel=%s" $c.logLevel)
   (printf "--logFormat=%s" $c.logFormat)
