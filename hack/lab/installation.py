@@ -4,6 +4,7 @@ Images are assembled here (`images`) and must be loaded into the cluster first.
 """
 
 import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,10 +88,11 @@ def _values(wanted: Installation) -> dict[str, object]:
 
 
 def _chart(place: shell.Place, chart: str, release: str, values: dict[str, object]) -> None:
-    file = folders.cache() / f"{chart}-values.yaml"
-    file.write_text(yaml.safe_dump(values))
     arguments = ["upgrade", "--install", release, str(_CHARTS / chart), "--namespace", NAMESPACE, "--create-namespace"]
-    shell.helm(place, [*arguments, "--values", str(file), "--wait", "--timeout", "2m"])
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=folders.cache()) as file:
+        yaml.safe_dump(values, file)
+        file.flush()
+        shell.helm(place, [*arguments, "--values", file.name, "--wait", "--timeout", "2m"])
 
 
 __all__ = ["RELEASES", "Installation", "Release", "install", "prepare"]

@@ -20,7 +20,7 @@ WEBHOOK: Final = "envoy-ai-gateway-gateway-pod-mutator"
 PORTS: Final = {1063: "extension hooks", 9443: "webhook", 18003: "configuration of the filters"}
 _EXPIRES_SOON: Final = timedelta(days=7)
 """The leader renews earlier; closer to the end, something keeps it from doing so."""
-_NO_PODS: Final = "no Envoy pod of any Gateway can start: the webhook refuses it"
+_NO_PODS: Final = "no new Envoy pod of a Gateway with AI routes can start: the webhook refuses it"
 _NO_CONFIGURATION: Final = "filters do not trust the controller: they keep their last configuration"
 
 
