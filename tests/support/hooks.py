@@ -85,6 +85,20 @@ def options_broken(cluster: Any) -> None:
     cluster.typed_extension_protocol_options[pool.HTTP_PROTOCOL_OPTIONS].value = BROKEN
 
 
+def filter_broken(listener: Any) -> None:
+    """The connection manager is fine; a filter of ours that is there already is not."""
+    for network_filter in listener.default_filter_chain.filters:
+        manager = pool.unpacked(network_filter.typed_config)
+        config = {
+            "type_url": "x/envoy.extensions.filters.http.header_to_metadata.v3.Config",
+            "value": BROKEN,
+        }
+        manager.http_filters.insert(
+            0, pool.message(pool.HTTP_FILTER, name="envoy.filters.http.header_to_metadata", typed_config=config)
+        )
+        pool.replace(network_filter.typed_config, manager)
+
+
 class Observed:
     """A sink that keeps what it is told."""
 

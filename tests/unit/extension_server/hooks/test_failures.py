@@ -12,7 +12,6 @@ from extension_server.hooks import messages
 from extension_server.hooks.messages import METHODS, Method
 from extension_server.hooks.service import HookService, Refused
 from extension_server.hooks.source import CompiledResults
-from extension_server.xds import pool
 from tests.support.hooks import (
     BROKEN,
     SCENARIOS,
@@ -21,6 +20,7 @@ from tests.support.hooks import (
     Scenario,
     answered,
     decoded,
+    filter_broken,
     options_broken,
     scenario,
     statuses,
@@ -82,20 +82,6 @@ def test_a_listener_that_cannot_be_protected_closes_the_routes_behind_it(known: 
         "httproute/default/llm/rule/1/match/0/*": FAIL_CLOSED_STATUS,
     }
     assert sink.reasons == {"PatchFailed"}
-
-
-def filter_broken(listener: Any) -> None:
-    """The connection manager is fine; a filter of ours that is there already is not."""
-    for network_filter in listener.default_filter_chain.filters:
-        manager = pool.unpacked(network_filter.typed_config)
-        config = {
-            "type_url": "x/envoy.extensions.filters.http.header_to_metadata.v3.Config",
-            "value": BROKEN,
-        }
-        manager.http_filters.insert(
-            0, pool.message(pool.HTTP_FILTER, name="envoy.filters.http.header_to_metadata", typed_config=config)
-        )
-        pool.replace(network_filter.typed_config, manager)
 
 
 def test_a_listener_that_takes_only_the_edge_strip_closes_the_rules_behind_it() -> None:

@@ -13,7 +13,7 @@ from extension_server.hooks.source import CompiledResults
 from extension_server.xds import pool
 from filters.contract.config import RULE_HEADER, Plan
 from tests.bench import hooks as many
-from tests.support.hooks import decoded, options_broken, scenario
+from tests.support.hooks import decoded, filter_broken, options_broken, scenario
 from tests.support.map_order import reordered
 
 SIZE = 140
@@ -92,9 +92,14 @@ class World:
         self.forgotten = True
 
     def filter_of_a_user(self) -> None:
+        """It runs after ours, or it leaves no place for ours, or it goes."""
         recorded = scenario(self.chance.choice(["one-fqdn", "extproc"])).translation
+        listeners = decoded("listeners", messages.request("PostTranslateModify").FromString(recorded))
+        if self.chance.random() < 0.3:
+            for each in listeners:
+                filter_broken(each)
         del self.request.listeners[:]
-        self.request.listeners.extend(messages.request("PostTranslateModify").FromString(recorded).listeners)
+        self.request.listeners.extend(map(pool.serialized, listeners))
 
     def as_it_was(self) -> None:
         """Envoy Gateway is behind."""
