@@ -288,14 +288,16 @@ class Mediated:
             return name is not None
         try:
             patched = splicing.rule_cluster(known.hollow, name, rule, self._mediation_of(name.rule, rule))
-            known.called = naming.name_of(known.hollow, known.label)
+            known.called = naming.name_of(known.hollow, known.label, rule.plan)
             known.patched = naming.renamed(patched, known.label, known.called)
-            known.by_eds = name.ref is None and splicing.is_eds(known.hollow)
+            by_eds = splicing.is_eds(known.hollow)
         except Exception as error:
             self._failed.add(name.rule)
             self.failures.append(Failure(what=f"cluster {known.label}", error=_text(error), rule=rule))
             return False
-        known.shown = transition.Cluster(known.patched, names.plain(known.label), known.metadata)
+        warm = naming.EDS_WAIT + transition.WARM if by_eds else transition.WARM
+        known.shown = transition.Cluster(known.patched, names.plain(known.label), known.metadata, warm)
+        known.by_eds = by_eds and name.ref is None
         known.rule = rule
         return True
 

@@ -33,9 +33,11 @@ _TYPES: Final = {
     "ClusterWeight": (("name", 1, "string"),),
     "Cluster": (
         ("name", 1, "string"),
+        ("eds_cluster_config", 3, "EdsClusterConfig"),
         ("alt_stat_name", 28, "string"),
         ("load_assignment", 33, "ClusterLoadAssignment"),
     ),
+    "EdsClusterConfig": (("service_name", 2, "string"),),
     "ClusterLoadAssignment": (("endpoints", 2, "LocalityLbEndpoints*"),),
     "LocalityLbEndpoints": (("locality", 1, "Locality"), ("lb_endpoints", 2, "bytes*"), ("priority", 5, "uint32")),
     "Locality": (("region", 1, "string"),),

@@ -60,6 +60,8 @@ class Cluster:
     """Envoy Gateway's name"""
     metadata: tuple[bytes, ...] = ()
     """that was in the holes"""
+    warm: float = WARM
+    """seconds until it can be used, under a name that is new to Envoy"""
 
     @property
     def raw(self) -> bytes:
@@ -114,7 +116,7 @@ class Shown:
     _usable: dict[str, float] = field(default_factory=dict)
     """hash of a waiting configuration that is there as a whole → when Envoy can serve it"""
     _warming: dict[str, float] = field(default_factory=dict)
-    """cluster that takes the place of another → since when Envoy has it"""
+    """cluster that takes the place of another → when it can be used"""
     _kept_entries: dict[tuple[Place, str], float] = field(default_factory=dict)
     """what was kept → since when translations lack it"""
     _kept_clusters: dict[str, float] = field(default_factory=dict)
@@ -175,9 +177,8 @@ class Shown:
 
     def _cold(self, clusters: Mapping[str, Cluster], now: float) -> float:
         """Seconds until every cluster that takes the place of another can be used."""
-        waits = [since + WARM - now for since in self._warming.values()]
-        if self._replacing(clusters):
-            waits.append(WARM)
+        waits = [at - now for at in self._warming.values()]
+        waits += [clusters[name].warm for name in self._replacing(clusters)]
         return max(0.0, *waits) if waits else 0.0
 
     def _replacing(self, clusters: Mapping[str, Cluster]) -> list[str]:
@@ -222,8 +223,8 @@ class Shown:
         self.named = decision.named
         self._present = present
         self._warming = {
-            **{name: since for name, since in self._warming.items() if now - since < WARM},
-            **dict.fromkeys(self._replacing(clusters), now),
+            **{name: at for name, at in self._warming.items() if now < at},
+            **{name: now + clusters[name].warm for name in self._replacing(clusters)},
         }
         self._kept_entries = {
             (place, token): self._kept_entries.get((place, token), now)

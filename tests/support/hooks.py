@@ -152,12 +152,18 @@ def named(resources: Resources, mediation: Mediation) -> None:
     new_names = {}
     for cluster in resources.clusters:
         found = names.cluster(cluster.name)
-        if found is None or mediation.rule(found.rule) is None:
+        rule = mediation.rule(found.rule) if found is not None else None
+        if rule is None:
             continue
-        plain, name = cluster.name, naming.name_of(pool.serialized(cluster), cluster.name)
-        if name != plain:
-            new_names[plain] = cluster.name = cluster.load_assignment.cluster_name = name
-            cluster.alt_stat_name = plain
+        plain, name = cluster.name, naming.name_of(pool.serialized(cluster), cluster.name, rule.plan)
+        if name == plain:
+            continue
+        new_names[plain] = cluster.name = name
+        cluster.alt_stat_name = plain
+        if cluster.HasField("load_assignment"):
+            cluster.load_assignment.cluster_name = name
+        else:
+            cluster.eds_cluster_config.eds_config.initial_fetch_timeout.seconds = int(naming.EDS_WAIT)
     for route in (route for table in resources.routes for route in routes_of(table)):
         if mediation.rule(names.route(route.name)) is None or not route.HasField("route"):
             continue

@@ -362,6 +362,29 @@ def test_a_users_script_after_our_filter_never_sees_the_providers_credential(
     assert last(live.provider)["authorization"] == "Bearer sk-plain"
 
 
+def test_no_request_passes_as_it_came_while_a_users_script_comes_and_goes(
+    live: Live, client: Callable[[int], httpx.Client]
+) -> None:
+    """With it the plan changes, and Envoy keeps the cluster without our filter until that with it is warm."""
+    http = client(OPEN)
+    script = live.api.get("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", "policies-scripted", "default")
+    script["metadata"] = {"name": "policies-late", "namespace": "default"}
+    script["spec"]["targetRefs"][0]["sectionName"] = "open"
+
+    def served(seen: bool) -> bool:
+        found = asked(http, authorization="Bearer of-the-client")
+        return found is not None and found.status_code == 200 and ("x-seen" in found.headers) == seen
+
+    wait_until(lambda: served(False), lambda: "served")
+    live.provider.forget()
+    live.api.apply(script)
+    wait_until(lambda: served(True), lambda: "served with the script")
+    live.api.delete(script)
+    wait_until(lambda: served(False), lambda: "served without the script")
+    credentials = {dict(each["headers"])["authorization"] for each in live.provider.recorded()}
+    assert credentials == {"Bearer sk-plain"}
+
+
 def test_an_https_listener_serves_with_its_certificate(live: Live) -> None:
     trusting = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
     with httpx.Client(
