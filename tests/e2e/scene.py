@@ -85,7 +85,13 @@ class Scene:
         return _succeeds(lambda: self.post().status_code == httpx.codes.OK)
 
     def wait_until_served(self) -> None:
+        """By every pod: one whose filter has just been started again still answers, until its Service is told."""
+        until(self._ready, "Envoy's pods are ready")
         until(self.serves, "the Gateway serves the route")
+
+    def _ready(self) -> bool:
+        pods = self.pods()
+        return bool(pods) and all(conditions(pod).get("Ready", {}).get("status") == "True" for pod in pods)
 
 
 def _succeeds(question: Callable[[], bool]) -> bool:

@@ -61,6 +61,7 @@ def test_without_the_webhook_pods_have_no_filter_and_serve_nothing(ai: Scene) ->
         assert ai.recorded() == []
     # The controller sees pods without their filter, and has them replaced.
     scene.until(ai.serves, "the controller puts it right", limit=240)
+    ai.wait_until_served()
     assert unmediated(ai) == []
 
 
